@@ -1,0 +1,118 @@
+// Package bridge joins conversations to everything behind them: it decides
+// what may be recorded, records it through one door, folds the log into
+// conversations, and tells observers what became durable.
+package bridge
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/parley-chat/parley"
+)
+
+// Observer is told what became durable. Calls come from one goroutine, in
+// commit order; an observer must not block.
+type Observer interface {
+	// Changed is called when entries were folded into c; decided tells that a
+	// control entry was among them, so that others than before may read c. It
+	// comes before the Advanced call for those entries, so that an observer that
+	// lost the right to read c knows it before it is woken for them.
+	Changed(c parley.Conversation, decided bool)
+
+	// Advanced is called when stream is durable up to seq.
+	Advanced(stream parley.Stream, seq int64)
+}
+
+// Options configure a Bridge. The zero value works.
+type Options struct {
+	Logger *slog.Logger // nil discards
+}
+
+// Stats counts what a Bridge did since it started.
+type Stats struct {
+	Recorded      int64 // messages stored
+	Duplicates    int64 // repeats answered with the first one's position
+	Refused       int64 // drafts refused for good
+	Retries       int64 // decisions taken again because somebody was faster
+	TailReads     int64 // deliveries read from memory
+	StoreReads    int64 // deliveries read from the store
+	Conversations int64 // conversations held in memory
+}
+
+// Bridge is the one door to the log. All methods are safe for concurrent use.
+type Bridge struct {
+	store  Store
+	log    *slog.Logger
+	digest digester
+
+	tails     *tails
+	folds     *folds
+	follower  *follower
+	projector *projector
+	stats     stats
+
+	closeOnce sync.Once
+}
+
+// New opens a Bridge on store: it brings the conversation projection up to date
+// with the log, and starts to follow it. observers must not be used with
+// another Bridge. The Bridge does not close the store.
+func New(ctx context.Context, store Store, o Options, observers ...Observer) (*Bridge, error) {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	key, err := store.Secret(ctx, "draft-digest-key", 32)
+	if err != nil {
+		return nil, fmt.Errorf("read draft digest key: %w", err)
+	}
+	b := &Bridge{store: store, log: o.Logger, digest: digester{key: key}}
+	b.projector = newProjector(store, o.Logger)
+	b.folds = newFolds(store, b.projector)
+	b.tails = newTails()
+	b.follower = newFollower(b.folds, b.tails, b.projector, observers)
+	if err := b.projector.recover(ctx, b.folds); err != nil {
+		return nil, fmt.Errorf("bring conversations up to date: %w", err)
+	}
+	store.Watch(b.follower.offer)
+	b.follower.start()
+	b.projector.start()
+	return b, nil
+}
+
+// Close stops following the log and saves the projection. Appends that arrive
+// later are still durable; the next start projects them.
+func (b *Bridge) Close() error {
+	var err error
+	b.closeOnce.Do(func() {
+		b.follower.stop()
+		err = b.projector.stop()
+	})
+	return err
+}
+
+// Epoch identifies the numbering of all streams.
+func (b *Bridge) Epoch() string { return b.store.Epoch() }
+
+// Ready returns nil when messages can be recorded right now, or why not.
+func (b *Bridge) Ready(ctx context.Context) error { return b.store.Ready(ctx) }
+
+// Stats returns the counters.
+func (b *Bridge) Stats() Stats {
+	s := b.stats.read()
+	s.Conversations = int64(b.folds.len())
+	return s
+}
+
+// settle waits until everything that was durable when it was called is folded
+// and projected, so that a list shows what its reader has just written.
+func (b *Bridge) settle(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	if err := b.follower.barrier(ctx); err != nil {
+		return err
+	}
+	return b.projector.flush(ctx)
+}

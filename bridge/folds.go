@@ -1,0 +1,152 @@
+package bridge
+
+import (
+	"context"
+	"sync"
+
+	"github.com/parley-chat/parley"
+)
+
+// maxFolds bounds the conversations kept in memory.
+const maxFolds = 20_000
+
+// catchUpPage is how many entries one read of the log brings while folding.
+const catchUpPage = 500
+
+// folds keeps the conversations in use as they are after the newest entry that
+// this process has seen.
+type folds struct {
+	store     Store
+	projector *projector
+
+	mu   sync.Mutex
+	live map[parley.Stream]*parley.Conversation
+}
+
+func newFolds(store Store, p *projector) *folds {
+	return &folds{store: store, projector: p, live: map[parley.Stream]*parley.Conversation{}}
+}
+
+func (f *folds) len() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.live)
+}
+
+// fresh returns a conversation at some recent position. It may lack entries
+// that others have just appended; a conditional append finds that out.
+func (f *folds) fresh(ctx context.Context, site, id string) (parley.Conversation, error) {
+	stream := parley.MessagesOf(site, id)
+	f.mu.Lock()
+	if c, ok := f.live[stream]; ok {
+		defer f.mu.Unlock()
+		return *c, nil
+	}
+	f.mu.Unlock()
+
+	c, err := f.load(ctx, site, id)
+	if err != nil {
+		return parley.Conversation{}, err
+	}
+	if !c.Exists() {
+		return c, nil // nothing worth remembering: anyone can ask for any id
+	}
+	return f.merge(stream, c), nil
+}
+
+// load folds a conversation from its projected row and the log behind it.
+func (f *folds) load(ctx context.Context, site, id string) (parley.Conversation, error) {
+	c, ok := f.projector.pending(parley.MessagesOf(site, id))
+	if !ok {
+		var err error
+		if c, err = f.store.Conversation(ctx, site, id); err != nil {
+			return parley.Conversation{}, err
+		}
+	}
+	c.Site, c.ID = site, id
+	err := f.readOn(ctx, &c)
+	return c, err
+}
+
+func (f *folds) readOn(ctx context.Context, c *parley.Conversation) error {
+	for {
+		entries, err := f.store.Read(ctx, c.Stream(), c.Head, catchUpPage)
+		if err != nil {
+			return err
+		}
+		for i := range entries {
+			c.Apply(&entries[i])
+		}
+		if len(entries) < catchUpPage {
+			return nil
+		}
+	}
+}
+
+// catchUp reads the log behind a conversation that turned out to be stale.
+func (f *folds) catchUp(ctx context.Context, stream parley.Stream) error {
+	f.mu.Lock()
+	held, ok := f.live[stream]
+	if !ok {
+		f.mu.Unlock()
+		return nil // the next fresh loads it
+	}
+	c := *held
+	f.mu.Unlock()
+	if err := f.readOn(ctx, &c); err != nil {
+		return err
+	}
+	f.merge(stream, c)
+	return nil
+}
+
+// merge keeps the further of c and what is held, and returns it.
+func (f *folds) merge(stream parley.Stream, c parley.Conversation) parley.Conversation {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	held, ok := f.live[stream]
+	if ok && held.Head >= c.Head {
+		return *held
+	}
+	if !ok && len(f.live) >= maxFolds {
+		f.evict()
+	}
+	f.live[stream] = &c
+	return c
+}
+
+// evict forgets an arbitrary eighth; the log brings any of them back.
+func (f *folds) evict() {
+	n := len(f.live) / 8
+	for stream := range f.live {
+		if n--; n < 0 {
+			return
+		}
+		delete(f.live, stream)
+	}
+}
+
+// follow applies entries that have just become durable, all of one stream and
+// in order, and returns the conversation after them.
+func (f *folds) follow(ctx context.Context, site, id string, entries []parley.Entry) (parley.Conversation, error) {
+	stream := parley.MessagesOf(site, id)
+	f.mu.Lock()
+	held, ok := f.live[stream]
+	if !ok && entries[0].Seq == 1 {
+		held, ok = &parley.Conversation{Site: site, ID: id}, true
+		f.live[stream] = held
+	}
+	if ok && held.Head >= entries[0].Seq-1 {
+		defer f.mu.Unlock()
+		for i := range entries {
+			held.Apply(&entries[i])
+		}
+		return *held, nil
+	}
+	f.mu.Unlock()
+	c, err := f.load(ctx, site, id)
+	if err != nil {
+		return parley.Conversation{}, err
+	}
+	return f.merge(stream, c), nil
+}

@@ -1,0 +1,158 @@
+package bridge
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/parley-chat/parley"
+)
+
+// followerQueue is how many commits may wait to be followed. When it is full
+// the store's writer waits: nothing is dropped.
+const followerQueue = 1024
+
+// follower takes every commit in order, folds it, and tells the observers.
+type follower struct {
+	folds     *folds
+	tails     *tails
+	projector *projector
+	observers []Observer
+
+	commits chan commit
+	quit    chan struct{}
+	done    sync.WaitGroup
+}
+
+// commit is what became durable at once, or a barrier to be closed when all
+// before it has been followed.
+type commit struct {
+	entries []parley.Entry
+	barrier chan struct{}
+}
+
+func newFollower(f *folds, t *tails, p *projector, observers []Observer) *follower {
+	return &follower{
+		folds: f, tails: t, projector: p, observers: observers,
+		commits: make(chan commit, followerQueue), quit: make(chan struct{}),
+	}
+}
+
+func (f *follower) start() { f.done.Go(f.run) }
+
+func (f *follower) stop() {
+	close(f.quit)
+	f.done.Wait()
+}
+
+// offer is the store's Watch callback.
+func (f *follower) offer(entries []parley.Entry) {
+	select {
+	case f.commits <- commit{entries: entries}:
+	case <-f.quit:
+	}
+}
+
+// barrier returns when everything offered before it has been followed.
+func (f *follower) barrier(ctx context.Context) error {
+	b := make(chan struct{})
+	select {
+	case f.commits <- commit{barrier: b}:
+	case <-f.quit:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case <-b:
+	case <-f.quit:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return nil
+}
+
+func (f *follower) run() {
+	for {
+		select {
+		case <-f.quit:
+			return
+		case c := <-f.commits:
+			if c.barrier != nil {
+				close(c.barrier)
+				continue
+			}
+			f.follow(c.entries)
+		}
+	}
+}
+
+// follow handles one commit, stream by stream. A commit holds the entries of a
+// stream in order, but not next to each other.
+func (f *follower) follow(entries []parley.Entry) {
+	for _, run := range byStream(entries) {
+		stream := run[0].Stream
+		if site, id, ok := stream.Conversation(); ok {
+			f.fold(site, id, run)
+		}
+		f.tails.add(run)
+		last := run[len(run)-1]
+		for _, o := range f.observers {
+			o.Advanced(stream, last.Seq)
+		}
+	}
+	f.projector.followed(entries[len(entries)-1].At)
+}
+
+// fold tries again until the store can be read: going on without it would leave
+// the conversation's observers behind for ever.
+func (f *follower) fold(site, id string, run []parley.Entry) {
+	for wait := 10 * time.Millisecond; ; wait = min(2*wait, time.Second) {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		c, err := f.folds.follow(ctx, site, id, run)
+		cancel()
+		if err == nil {
+			f.projector.add(c)
+			decided := slices.ContainsFunc(run, func(e parley.Entry) bool { return e.Type.Control() })
+			for _, o := range f.observers {
+				o.Changed(c, decided)
+			}
+			return
+		}
+		select {
+		case <-f.quit:
+			return
+		case <-time.After(wait):
+		}
+	}
+}
+
+// byStream splits a commit into runs of one stream each, in order of first
+// appearance.
+func byStream(entries []parley.Entry) [][]parley.Entry {
+	if single(entries) {
+		return [][]parley.Entry{entries}
+	}
+	index := make(map[parley.Stream]int, len(entries))
+	var runs [][]parley.Entry
+	for _, e := range entries {
+		i, ok := index[e.Stream]
+		if !ok {
+			i = len(runs)
+			index[e.Stream] = i
+			runs = append(runs, nil)
+		}
+		runs[i] = append(runs[i], e)
+	}
+	return runs
+}
+
+func single(entries []parley.Entry) bool {
+	for i := range entries {
+		if entries[i].Stream != entries[0].Stream {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,183 @@
+package bridge
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/parley-chat/parley"
+)
+
+// Timing of the projection. Rows are written behind the acknowledgement, and
+// coalesced: a busy conversation costs one row per interval.
+const (
+	projectInterval = 50 * time.Millisecond
+	projectTimeout  = 5 * time.Second
+	recoverMargin   = 10 * time.Minute // how far behind its position a restarted reader looks again
+	recoverPage     = 1000
+)
+
+// projector writes the conversation rows that lists and searches read. The log
+// is the truth; a crash loses nothing, because the next start reads on from the
+// saved position.
+type projector struct {
+	store Store
+	log   *slog.Logger
+
+	mu       sync.Mutex
+	dirty    map[parley.Stream]parley.Conversation
+	position int64 // server time up to which everything is in dirty or stored
+	saved    int64
+
+	writing sync.Mutex // one write at a time
+	wake    chan struct{}
+	quit    chan struct{}
+	done    sync.WaitGroup
+}
+
+func newProjector(store Store, log *slog.Logger) *projector {
+	return &projector{
+		store: store, log: log, dirty: map[parley.Stream]parley.Conversation{},
+		wake: make(chan struct{}, 1), quit: make(chan struct{}),
+	}
+}
+
+func (p *projector) start() { p.done.Go(p.run) }
+
+func (p *projector) stop() error {
+	close(p.quit)
+	p.done.Wait()
+	ctx, cancel := context.WithTimeout(context.Background(), projectTimeout)
+	defer cancel()
+	return p.flush(ctx)
+}
+
+// add takes a conversation to be written.
+func (p *projector) add(c parley.Conversation) {
+	p.mu.Lock()
+	p.dirty[c.Stream()] = c
+	p.mu.Unlock()
+}
+
+// followed says that everything up to server time at has been added.
+func (p *projector) followed(at int64) {
+	p.mu.Lock()
+	p.position = max(p.position, at)
+	p.mu.Unlock()
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+}
+
+// pending returns a conversation that is not written yet.
+func (p *projector) pending(stream parley.Stream) (parley.Conversation, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c, ok := p.dirty[stream]
+	return c, ok
+}
+
+func (p *projector) run() {
+	for {
+		select {
+		case <-p.quit:
+			return
+		case <-p.wake:
+		}
+		select {
+		case <-p.quit:
+			return
+		case <-time.After(projectInterval):
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), projectTimeout)
+		if err := p.flush(ctx); err != nil {
+			p.log.Warn("conversation projection is behind", "error", err)
+			p.followed(0) // wakes this loop again
+		}
+		cancel()
+	}
+}
+
+// flush writes what is dirty. A row stays pending until it is written, so that
+// a reader never sees an older one in between.
+func (p *projector) flush(ctx context.Context) error {
+	p.writing.Lock()
+	defer p.writing.Unlock()
+	p.mu.Lock()
+	rows := slices.Collect(maps.Values(p.dirty))
+	position := p.position
+	clean := len(rows) == 0 && position <= p.saved
+	p.mu.Unlock()
+	if clean {
+		return nil
+	}
+	if err := p.store.SaveConversations(ctx, rows, position); err != nil {
+		return fmt.Errorf("save conversations: %w", err)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.saved = position
+	for _, c := range rows {
+		if p.dirty[c.Stream()].Head == c.Head {
+			delete(p.dirty, c.Stream())
+		}
+	}
+	return nil
+}
+
+// recover projects what the log holds behind the saved position.
+func (p *projector) recover(ctx context.Context, f *folds) error {
+	saved, err := p.store.ProjectedTo(ctx)
+	if err != nil {
+		return err
+	}
+	p.saved = saved
+	p.position = saved
+	seen := map[parley.Stream]bool{}
+	var last *parley.Entry
+	for {
+		page, err := p.store.EntriesSince(ctx, saved-recoverMargin.Milliseconds(), last, recoverPage)
+		if err != nil {
+			return err
+		}
+		if len(page) == 0 {
+			return p.flush(ctx)
+		}
+		for i := range page {
+			if err := p.recoverStream(ctx, f, page[i].Stream, seen); err != nil {
+				return err
+			}
+		}
+		last = &page[len(page)-1]
+		p.position = max(p.position, last.At)
+	}
+}
+
+func (p *projector) recoverStream(ctx context.Context, f *folds, stream parley.Stream, seen map[parley.Stream]bool) error {
+	if seen[stream] {
+		return nil
+	}
+	seen[stream] = true
+	site, id, ok := stream.Conversation()
+	if !ok {
+		return nil
+	}
+	row, err := p.store.Conversation(ctx, site, id)
+	if err != nil {
+		return err
+	}
+	c := row
+	c.Site, c.ID = site, id
+	if err := f.readOn(ctx, &c); err != nil {
+		return err
+	}
+	if c.Head > row.Head {
+		p.add(c)
+	}
+	return nil
+}

@@ -1,0 +1,135 @@
+package bridge
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/parley-chat/parley"
+)
+
+// Limits of one page.
+const (
+	DefaultListLimit = 50
+	MaxListLimit     = 100
+	DefaultPageLimit = 50
+	MaxPageLimit     = 200
+)
+
+// Entries returns entries of any stream with seq > after, oldest first, at most
+// limit, from memory where it can. It asks no permission: its caller has.
+// Entries are shared and must not be changed.
+func (b *Bridge) Entries(ctx context.Context, stream parley.Stream, after int64, limit int) ([]*parley.Entry, error) {
+	if entries, ok := b.tails.read(stream, after, limit); ok {
+		b.stats.tailReads.Add(1)
+		return entries, nil
+	}
+	b.stats.storeReads.Add(1)
+	stored, err := b.store.Read(ctx, stream, after, limit)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", stream, err)
+	}
+	entries := make([]*parley.Entry, len(stored))
+	for i := range stored {
+		entries[i] = &stored[i]
+	}
+	return entries, nil
+}
+
+// Head returns the newest position of any stream. It asks no permission.
+func (b *Bridge) Head(ctx context.Context, stream parley.Stream) (int64, error) {
+	if seq, ok := b.tails.head(stream); ok {
+		return seq, nil
+	}
+	h, err := b.store.Head(ctx, stream)
+	return h.Seq, err
+}
+
+// Read returns messages of a conversation with seq > after, oldest first, at
+// most limit (MaxPageLimit at the most).
+func (b *Bridge) Read(ctx context.Context, who parley.Identity, conversation string, after int64, limit int) ([]parley.Entry, error) {
+	if _, err := b.Conversation(ctx, who, conversation); err != nil {
+		return nil, err
+	}
+	return b.store.Read(ctx, parley.MessagesOf(who.Site, conversation), after, clamp(limit, DefaultPageLimit, MaxPageLimit))
+}
+
+// ReadBefore returns the newest messages of a conversation with seq < before,
+// oldest first, at most limit.
+func (b *Bridge) ReadBefore(ctx context.Context, who parley.Identity, conversation string, before int64, limit int) ([]parley.Entry, error) {
+	if _, err := b.Conversation(ctx, who, conversation); err != nil {
+		return nil, err
+	}
+	return b.store.ReadBefore(ctx, parley.MessagesOf(who.Site, conversation), before, clamp(limit, DefaultPageLimit, MaxPageLimit))
+}
+
+// Conversation returns a conversation that who may read; CodeNotFound
+// otherwise, whether it exists or not.
+func (b *Bridge) Conversation(ctx context.Context, who parley.Identity, id string) (parley.Conversation, error) {
+	c, err := b.folds.fresh(ctx, who.Site, id)
+	if err != nil {
+		return parley.Conversation{}, fmt.Errorf("read conversation: %w", err)
+	}
+	if err := who.MayIn(parley.ActionRead, c); err != nil {
+		return parley.Conversation{}, err
+	}
+	return c, nil
+}
+
+// Conversations lists conversations that who may read.
+func (b *Bridge) Conversations(ctx context.Context, who parley.Identity, l parley.ConversationList) ([]parley.Conversation, error) {
+	if err := b.settle(ctx); err != nil {
+		return nil, err
+	}
+	q := scope(who, l.Mine)
+	q.Status, q.UpdatedBefore, q.IDBefore = l.Status, l.UpdatedBefore, l.IDBefore
+	q.Limit = clamp(l.Limit, DefaultListLimit, MaxListLimit)
+	return b.store.Conversations(ctx, q)
+}
+
+// TakingPart returns all conversations that who takes part in: the streams
+// behind a membership filter.
+func (b *Bridge) TakingPart(ctx context.Context, who parley.Identity) ([]parley.Conversation, error) {
+	if err := b.settle(ctx); err != nil {
+		return nil, err
+	}
+	return b.store.Conversations(ctx, scope(who, true))
+}
+
+// Watched returns all conversations whose state who watches with a membership
+// filter: those they take part in, and for staff those in the queue. Closed
+// ones are left out for staff, who have too many of them.
+func (b *Bridge) Watched(ctx context.Context, who parley.Identity) ([]parley.Conversation, error) {
+	if !who.Role.Staff() {
+		return b.TakingPart(ctx, who)
+	}
+	if err := b.settle(ctx); err != nil {
+		return nil, err
+	}
+	queued, err := b.store.Conversations(ctx, ConversationQuery{Site: who.Site, Status: parley.StatusQueued})
+	if err != nil {
+		return nil, err
+	}
+	open, err := b.store.Conversations(ctx, ConversationQuery{Site: who.Site, Assignee: who.User, Status: parley.StatusOpen})
+	return append(queued, open...), err
+}
+
+// scope is the part of a query that keeps readers to what is theirs.
+func scope(who parley.Identity, mine bool) ConversationQuery {
+	q := ConversationQuery{Site: who.Site}
+	switch {
+	case who.Role == parley.RoleVisitor:
+		q.Visitor = who.User
+	case mine:
+		q.Assignee = who.User
+	case !who.Role.Supervises():
+		q.AssigneeOrQueued = who.User
+	}
+	return q
+}
+
+func clamp(n, byDefault, most int) int {
+	if n <= 0 {
+		return byDefault
+	}
+	return min(n, most)
+}

@@ -1,0 +1,164 @@
+package bridge
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/parley-chat/parley"
+)
+
+// maxDecisions bounds how often a decision is taken again because the
+// conversation changed under it.
+const maxDecisions = 8
+
+// Record stores the drafts of one sender in a conversation, in their order, and
+// returns when they are durable. There is one answer for each draft: stored, a
+// duplicate (with the first one's position), or refused with an *parley.Error
+// in Err. It is idempotent by draft id.
+//
+// A visitor's first message to a new conversation id opens it; a visitor's
+// message to a closed one opens it again. A non-nil error is temporary: some of
+// the drafts may be durable, send all of them again.
+func (b *Bridge) Record(ctx context.Context, who parley.Identity, conversation string, drafts []parley.Draft) ([]parley.Appended, error) {
+	answers := make([]parley.Appended, 0, len(drafts))
+	for len(drafts) > 0 {
+		n := min(len(drafts), MaxAppend-1) // room for the control entry in front
+		part, err := b.recordPart(ctx, who, conversation, drafts[:n])
+		if err != nil {
+			return nil, err
+		}
+		answers = append(answers, part...)
+		drafts = drafts[n:]
+	}
+	return answers, nil
+}
+
+func (b *Bridge) recordPart(ctx context.Context, who parley.Identity, conversation string, drafts []parley.Draft) ([]parley.Appended, error) {
+	entries := make([]parley.Entry, len(drafts))
+	for i, d := range drafts {
+		entries[i] = b.entry(who, d)
+	}
+	stream := parley.MessagesOf(who.Site, conversation)
+	for range maxDecisions {
+		c, err := b.folds.fresh(ctx, who.Site, conversation)
+		if err != nil {
+			return nil, fmt.Errorf("read conversation: %w", err)
+		}
+		control, refusal := b.admit(who, conversation, c)
+		if refusal != nil {
+			return b.refuseAll(ctx, stream, entries, refusal)
+		}
+		answers, again, err := b.appendDecided(ctx, stream, control, entries, c.Control)
+		if err != nil {
+			return nil, err
+		}
+		if !again {
+			b.count(answers)
+			return answers, nil
+		}
+		b.stats.retries.Add(1)
+		if err := b.folds.catchUp(ctx, stream); err != nil {
+			return nil, fmt.Errorf("read conversation: %w", err)
+		}
+	}
+	return nil, parley.Errorf(parley.CodeUnavailable, "the conversation is changing too fast; send again")
+}
+
+// admit decides whether who may write in c now, and which control entry has to
+// come first.
+func (b *Bridge) admit(who parley.Identity, conversation string, c parley.Conversation) (control *parley.Entry, refusal *parley.Error) {
+	if !c.Exists() && who.Role == parley.RoleVisitor {
+		body := parley.OpenedBody{Visitor: who.User, Name: who.Name}
+		return b.system(parley.EntryOpened, "opened", body), nil
+	}
+	if err := who.MayIn(parley.ActionSend, c); err != nil {
+		return nil, parley.ErrorOf(err)
+	}
+	if c.Status == parley.StatusClosed {
+		id := fmt.Sprintf("reopened:%d", c.Control)
+		return b.system(parley.EntryReopened, id, parley.ByBody{By: who.User}), nil
+	}
+	return nil, nil
+}
+
+// appendDecided appends entries behind control (if any). again means that the
+// decision was taken on a state that is no longer true.
+func (b *Bridge) appendDecided(ctx context.Context, stream parley.Stream, control *parley.Entry, entries []parley.Entry, expect int64) (answers []parley.Appended, again bool, err error) {
+	batch := entries
+	if control != nil {
+		batch = append([]parley.Entry{*control}, entries...)
+	}
+	answers, err = b.store.Append(ctx, stream, batch, expect)
+	if err != nil {
+		return nil, false, fmt.Errorf("append: %w", err)
+	}
+	if control != nil {
+		again = answers[0].Err != nil
+		answers = answers[1:]
+	}
+	for _, a := range answers {
+		again = again || errors.Is(a.Err, parley.ErrStale)
+	}
+	return answers, again, nil
+}
+
+// refuseAll answers the same refusal to every draft, except that what was
+// stored earlier stays stored: a repeat of an accepted message is answered with
+// its position even when its sender may no longer write.
+func (b *Bridge) refuseAll(ctx context.Context, stream parley.Stream, entries []parley.Entry, refusal *parley.Error) ([]parley.Appended, error) {
+	answers := make([]parley.Appended, len(entries))
+	for i := range answers {
+		answers[i].Err = refusal.About(entries[i].ID)
+	}
+	b.stats.refused.Add(int64(len(entries)))
+	if refusal.Code == parley.CodeNotFound {
+		return answers, nil // never confirm to a stranger that an id exists
+	}
+	// expect 0 makes every new entry stale (the stream has a control entry, the
+	// opening), so this append can only find duplicates.
+	found, err := b.store.Append(ctx, stream, entries, 0)
+	if err != nil {
+		return nil, fmt.Errorf("look for repeats: %w", err)
+	}
+	for i, a := range found {
+		if a.Err == nil {
+			answers[i] = a
+		}
+	}
+	return answers, nil
+}
+
+func (b *Bridge) entry(who parley.Identity, d parley.Draft) parley.Entry {
+	return parley.Entry{
+		ID: d.ID, Sender: who.User, Device: who.Device, Role: who.Role,
+		Type: d.Type, Body: d.Body, Digest: b.digest.of(d.Type, d.Body),
+	}
+}
+
+// system makes an entry of the server's own. Its id is derived from what caused
+// it, so that doing it twice is doing it once.
+func (b *Bridge) system(t parley.EntryType, id string, body any) *parley.Entry {
+	raw, err := json.Marshal(body)
+	if err != nil {
+		panic(fmt.Sprintf("bridge: body of %s does not marshal: %v", t, err)) // plain structs of strings
+	}
+	return &parley.Entry{
+		ID: id, Sender: parley.SenderSystem, Role: parley.RoleSystem,
+		Type: t, Body: raw, Digest: b.digest.of(t, raw),
+	}
+}
+
+func (b *Bridge) count(answers []parley.Appended) {
+	for _, a := range answers {
+		switch {
+		case a.Err != nil:
+			b.stats.refused.Add(1)
+		case a.Duplicate:
+			b.stats.duplicates.Add(1)
+		default:
+			b.stats.recorded.Add(1)
+		}
+	}
+}

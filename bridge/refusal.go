@@ -1,0 +1,42 @@
+package bridge
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+
+	"github.com/parley-chat/parley"
+)
+
+// refusalBody is the body of parley.EntryRefusal.
+type refusalBody struct {
+	ID      string      `json:"id,omitempty"`
+	Topic   string      `json:"topic"`
+	Code    parley.Code `json:"code"`
+	Retry   bool        `json:"retry"`
+	Message string      `json:"message"`
+}
+
+// Refuse writes refusal on the errors stream of who's device and returns when
+// it is durable: only then may the refused publish be acknowledged. It is
+// idempotent for refusals that name a message.
+func (b *Bridge) Refuse(ctx context.Context, who parley.Identity, topic string, refusal *parley.Error) error {
+	id := "refusal:" + parley.NewID("")
+	if refusal.ID != "" {
+		sum := sha256.Sum256([]byte(topic + "\x00" + refusal.ID + "\x00" + string(refusal.Code)))
+		id = "refusal:" + hex.EncodeToString(sum[:16])
+	}
+	e := b.system(parley.EntryRefusal, id, refusalBody{
+		ID: refusal.ID, Topic: topic, Code: refusal.Code, Retry: refusal.Code.Retry(), Message: refusal.Message,
+	})
+	stream := parley.ErrorsOf(who.Site, who.User, who.Device)
+	answers, err := b.store.Append(ctx, stream, []parley.Entry{*e}, parley.ExpectAny)
+	if err != nil {
+		return fmt.Errorf("append refusal: %w", err)
+	}
+	if err := answers[0].Err; err != nil && parley.ErrorOf(err).Code != parley.CodeConflict {
+		return fmt.Errorf("append refusal: %w", err)
+	}
+	return nil
+}

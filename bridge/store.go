@@ -1,0 +1,106 @@
+package bridge
+
+import (
+	"context"
+
+	"github.com/parley-chat/parley"
+)
+
+// Store keeps streams, and the projection of conversations made from them. Its
+// contract is tested by bridge/storetest, which every store must pass.
+//
+// All methods are safe for concurrent use. An error that is not one named here
+// is a temporary failure: nothing may be acknowledged, the caller tries again.
+type Store interface {
+	// Append adds entries to the end of stream, in order, and returns when they
+	// are durable: they survive kill -9 and a power cut from then on. It gives
+	// each entry its Seq (dense from 1), At and Count, and ignores what the
+	// caller put there.
+	//
+	// It is atomic per entry, not per call. There is one answer for each entry:
+	//   - an entry whose (stream, sender, id) exists and has the same Digest is
+	//     a duplicate: the answer holds the first one. This is checked first,
+	//     and waits until the first one is durable;
+	//   - with another Digest it is refused with parley.CodeConflict;
+	//   - with expect >= 0, when somebody else's control entry has a seq above
+	//     expect, it is refused with parley.ErrStale.
+	// A refused entry does not stop those behind it. A non-nil error means that
+	// the outcome of every entry is open (some may be durable): appending the
+	// same entries again is always safe.
+	//
+	// len(entries) is between 1 and MaxAppend.
+	Append(ctx context.Context, stream parley.Stream, entries []parley.Entry, expect int64) ([]parley.Appended, error)
+
+	// Read returns the durable entries with seq > after, oldest first, at most
+	// limit. An empty answer means that after is the head or beyond.
+	Read(ctx context.Context, stream parley.Stream, after int64, limit int) ([]parley.Entry, error)
+
+	// ReadBefore returns the newest entries with seq < before, at most limit,
+	// oldest first.
+	ReadBefore(ctx context.Context, stream parley.Stream, before int64, limit int) ([]parley.Entry, error)
+
+	// Head returns the newest durable position of stream.
+	Head(ctx context.Context, stream parley.Stream) (parley.Head, error)
+
+	// Epoch identifies the store's numbering. It never changes while the store
+	// is open.
+	Epoch() string
+
+	// Ready returns nil when writes are possible right now, or why they are not.
+	Ready(ctx context.Context) error
+
+	// Watch makes the store call fn with entries that have just become durable:
+	// within a stream in seq order, without holes, each once. Calls come from
+	// one goroutine, before the Append that caused them returns; fn must not
+	// block and must not call the store. Watch is called once, before the first
+	// append.
+	Watch(fn func(entries []parley.Entry))
+
+	// Secret returns the store's secret of that name, made of n random bytes at
+	// the first call. The same bytes come back for ever.
+	Secret(ctx context.Context, name string, n int) ([]byte, error)
+
+	// EntriesSince returns entries of all streams with server time >= at, in
+	// the order (at, stream, seq), that come after the position given by the
+	// last entry of the previous page (nil for the first page), at most limit.
+	// It serves readers that find work after a restart.
+	EntriesSince(ctx context.Context, at int64, after *parley.Entry, limit int) ([]parley.Entry, error)
+
+	// SaveConversations writes rows of the conversation projection and the
+	// reader position that goes with them. A row whose Head is lower than the
+	// one stored is ignored.
+	SaveConversations(ctx context.Context, rows []parley.Conversation, position int64) error
+
+	// ProjectedTo returns the position of the last SaveConversations, 0 if none.
+	ProjectedTo(ctx context.Context) (int64, error)
+
+	// Conversation returns a row of the projection; the zero value, without an
+	// error, if there is none.
+	Conversation(ctx context.Context, site, id string) (parley.Conversation, error)
+
+	// Conversations returns rows of the projection, most recently updated
+	// first, ties by id in descending order.
+	Conversations(ctx context.Context, q ConversationQuery) ([]parley.Conversation, error)
+}
+
+// MaxAppend bounds the entries of one Append.
+const MaxAppend = 256
+
+// ConversationQuery selects rows of the conversation projection. A field left
+// at its zero value does not restrict, except Site, which is required: a query
+// without it is an error.
+type ConversationQuery struct {
+	Site     string
+	Visitor  string
+	Assignee string
+	// AssigneeOrQueued selects what an agent sees: assigned to this agent, or
+	// in the queue.
+	AssigneeOrQueued string
+	Status           parley.Status
+	// UpdatedBefore and IDBefore continue after the last row of the previous
+	// page: rows that sort behind (UpdatedBefore, IDBefore). Zero starts at the
+	// top.
+	UpdatedBefore int64
+	IDBefore      string
+	Limit         int // 0 means no limit
+}

@@ -1,0 +1,130 @@
+package bridge
+
+import (
+	"sync"
+
+	"github.com/parley-chat/parley"
+)
+
+// Bounds of the tail cache.
+const (
+	tailEntries  = 128      // of one stream
+	tailBytes    = 64 << 20 // of all together, bodies and a flat rate per entry
+	tailOverhead = 256      // that rate
+)
+
+// tails keeps the newest entries of active streams, so that live delivery does
+// not read the store.
+type tails struct {
+	mu    sync.RWMutex
+	live  map[parley.Stream]*tail
+	bytes int
+}
+
+// tail holds a gapless run of entries that ends at the stream's head.
+type tail struct {
+	entries []*parley.Entry
+}
+
+func newTails() *tails { return &tails{live: map[parley.Stream]*tail{}} }
+
+// add appends entries of one stream, in order.
+func (t *tails) add(run []parley.Entry) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	stream := run[0].Stream
+	l, ok := t.live[stream]
+	if !ok {
+		l = &tail{}
+		t.live[stream] = l
+	}
+	for i := range run {
+		e := &run[i]
+		if last := l.head(); last > 0 && e.Seq != last+1 {
+			t.bytes -= l.clear()
+		}
+		l.entries = append(l.entries, e)
+		t.bytes += size(e)
+	}
+	t.bytes -= l.trim()
+	if t.bytes > tailBytes {
+		t.evict(stream)
+	}
+}
+
+// evict forgets streams in arbitrary order, keep excepted, until half of the
+// room is free.
+func (t *tails) evict(keep parley.Stream) {
+	for stream, l := range t.live {
+		if t.bytes <= tailBytes/2 {
+			return
+		}
+		if stream != keep {
+			t.bytes -= l.clear()
+			delete(t.live, stream)
+		}
+	}
+}
+
+// read answers from memory; ok is false where it cannot.
+func (t *tails) read(stream parley.Stream, after int64, limit int) (entries []*parley.Entry, ok bool) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	l, found := t.live[stream]
+	if !found || len(l.entries) == 0 {
+		return nil, false
+	}
+	skip := after + 1 - l.entries[0].Seq
+	if skip < 0 {
+		return nil, false
+	}
+	if skip >= int64(len(l.entries)) {
+		return nil, true
+	}
+	rest := l.entries[skip:]
+	return append([]*parley.Entry(nil), rest[:min(limit, len(rest))]...), true
+}
+
+func (t *tails) head(stream parley.Stream) (int64, bool) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	l, ok := t.live[stream]
+	if !ok || len(l.entries) == 0 {
+		return 0, false
+	}
+	return l.head(), true
+}
+
+func (l *tail) head() int64 {
+	if len(l.entries) == 0 {
+		return 0
+	}
+	return l.entries[len(l.entries)-1].Seq
+}
+
+// clear empties the tail and returns the bytes set free.
+func (l *tail) clear() int {
+	freed := 0
+	for _, e := range l.entries {
+		freed += size(e)
+	}
+	l.entries = nil
+	return freed
+}
+
+// trim drops the oldest entries above the bound, half a tail at a time so that
+// the copy is rare, and returns the bytes set free.
+func (l *tail) trim() int {
+	if len(l.entries) <= tailEntries {
+		return 0
+	}
+	drop := len(l.entries) - tailEntries/2
+	freed := 0
+	for _, e := range l.entries[:drop] {
+		freed += size(e)
+	}
+	l.entries = append([]*parley.Entry(nil), l.entries[drop:]...)
+	return freed
+}
+
+func size(e *parley.Entry) int { return len(e.Body) + tailOverhead }
