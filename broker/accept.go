@@ -1,0 +1,75 @@
+package broker
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"runtime/debug"
+	"time"
+)
+
+// Bounds of the pause after a failed accept.
+const (
+	acceptPauseMin = 5 * time.Millisecond
+	acceptPauseMax = time.Second
+)
+
+// accept serves a TCP listener until it is closed. Running out of file
+// descriptors is waited out: sessions that exist are not harmed.
+func (b *Broker) accept(l net.Listener) {
+	pause := acceptPauseMin
+	for {
+		c, err := l.Accept()
+		if err == nil {
+			pause = acceptPauseMin
+			b.serve(b.wrap(c))
+			continue
+		}
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		b.options.Logger.Warn("accept failed", "error", err, "pause", pause)
+		time.Sleep(pause)
+		pause = min(2*pause, acceptPauseMax)
+	}
+}
+
+func (b *Broker) wrap(c net.Conn) *conn {
+	keepAliveTCP(c)
+	w := &conn{Conn: c, socket: c}
+	w.writeTime.Store(int64(b.options.WriteTimeout))
+	return w
+}
+
+// serve runs a connection in a goroutine of its own.
+func (b *Broker) serve(c *conn) {
+	if !b.gate.enter(c) {
+		b.stats.turnedAway.Add(1)
+		c.closeCode.Store(closeTooMany)
+		_ = c.Close()
+		return
+	}
+	go func() {
+		defer func() { b.gate.leave(c, c.loggedIn.Load()) }()
+		b.run(c)
+	}()
+}
+
+// run gives the connection to the engine. Whatever happens in there, the panic
+// that a 7-byte SUBSCRIBE causes included, ends this connection only.
+func (b *Broker) run(c *conn) {
+	_ = c.SetReadDeadline(time.Now().Add(b.options.ConnectTimeout))
+	defer func() {
+		if p := recover(); p != nil {
+			b.stats.panics.Add(1)
+			b.options.Logger.Error("panic in a connection", "panic", fmt.Sprint(p), "remote", c.RemoteAddr().String(), "stack", string(debug.Stack()))
+		}
+		if s := c.session.Load(); s != nil {
+			s.end()
+		}
+		_ = c.Close()
+	}()
+	if err := b.engine.EstablishConnection(engineListener, c); err != nil {
+		b.options.Logger.Debug("connection ended", "error", err, "remote", c.RemoteAddr().String())
+	}
+}

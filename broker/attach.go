@@ -1,0 +1,226 @@
+package broker
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/parley-chat/parley"
+)
+
+// attachPause is how long a subscription waits after the store could not be
+// read, before it is tried again.
+const attachPause = 200 * time.Millisecond
+
+// startAll attaches subscriptions. One that cannot be attached because the
+// store does not answer is tried again as long as the connection lasts: SUBACK
+// has promised it.
+func (s *session) startAll(subs []parley.Subscription) {
+	for _, sub := range subs {
+		for s.pump.ctx.Err() == nil {
+			err := s.attach(s.pump.ctx, sub)
+			if !s.holds(sub.Filter) { // unsubscribed meanwhile
+				s.detachFilter(sub.Filter)
+				break
+			}
+			if err == nil {
+				break
+			}
+			if parley.ErrorOf(err).Code != parley.CodeInternal {
+				s.broker.options.Logger.Info("subscription dropped", "device", s.device, "filter", sub.Filter, "error", err)
+				s.drop(sub.Filter)
+				break
+			}
+			s.broker.options.Logger.Warn("subscription is waiting for the store", "device", s.device, "error", err)
+			s.pump.rest(attachPause)
+		}
+	}
+}
+
+// attach starts the deliveries of one granted filter. Doing it again changes
+// nothing, except that states are sent again.
+func (s *session) attach(ctx context.Context, sub parley.Subscription) error {
+	t, err := parley.ParseFilter(sub.Filter)
+	if err != nil {
+		return err
+	}
+	switch {
+	case t.Kind == parley.TopicMessages && t.Wildcard():
+		return s.attachMemberships(ctx, sub.QoS)
+	case t.Kind == parley.TopicMessages:
+		return s.attachConversation(ctx, t, sub.QoS)
+	case t.Kind == parley.TopicErrors:
+		return s.attachErrors(ctx, t, sub.QoS)
+	case t.Kind == parley.TopicState && t.Wildcard():
+		return s.attachStates(ctx, sub.QoS)
+	case t.Kind == parley.TopicState:
+		return s.attachState(ctx, t, sub.QoS)
+	}
+	return parley.Errorf(parley.CodeInvalid, "nothing is delivered here yet")
+}
+
+// attachMemberships delivers every conversation that the user takes part in.
+// Those joined later come through changed.
+func (s *session) attachMemberships(ctx context.Context, qos byte) error {
+	s.pump.member(qos)
+	conversations, err := s.broker.log.TakingPart(ctx, s.who)
+	if err != nil {
+		return fmt.Errorf("list conversations: %w", err)
+	}
+	for _, c := range conversations {
+		s.join(c, qos)
+	}
+	return nil
+}
+
+// join delivers a conversation that the user takes part in, as c shows.
+func (s *session) join(c parley.Conversation, qos byte) {
+	stream := c.Stream()
+	src, isNew := s.pump.attach(stream, qos, s.startOf(stream), true)
+	if isNew {
+		s.broker.hub.deliver(src)
+	}
+	s.pump.release(src, c.Head)
+}
+
+// attachConversation delivers one conversation by its own topic. The right to
+// read it is checked after the hub knows the source, so that no change of that
+// right falls in between.
+func (s *session) attachConversation(ctx context.Context, t parley.Topic, qos byte) error {
+	stream, _ := t.Stream()
+	src, isNew := s.pump.attach(stream, qos, s.startOf(stream), false)
+	if isNew {
+		s.broker.hub.deliver(src)
+	}
+	if err := s.mayReadExactly(ctx, t.Conversation); err != nil {
+		return err
+	}
+	head, err := s.broker.log.Head(ctx, stream)
+	if err != nil {
+		return fmt.Errorf("read head: %w", err)
+	}
+	s.pump.release(src, head)
+	return nil
+}
+
+func (s *session) attachErrors(ctx context.Context, t parley.Topic, qos byte) error {
+	stream, _ := t.Stream()
+	src, isNew := s.pump.attach(stream, qos, s.startOf(stream), false)
+	if isNew {
+		s.broker.hub.deliver(src)
+	}
+	head, err := s.broker.log.Head(ctx, stream)
+	if err != nil {
+		return fmt.Errorf("read head: %w", err)
+	}
+	s.pump.release(src, head)
+	return nil
+}
+
+func (s *session) attachStates(ctx context.Context, qos byte) error {
+	s.pump.watchAll(qos)
+	if s.who.Role.Staff() {
+		s.broker.hub.watchQueue(s)
+	}
+	conversations, err := s.broker.log.Watched(ctx, s.who)
+	if err != nil {
+		return fmt.Errorf("list conversations: %w", err)
+	}
+	s.pump.states.answer(conversations)
+	return nil
+}
+
+func (s *session) attachState(ctx context.Context, t parley.Topic, qos byte) error {
+	s.pump.watchOne(t.Conversation, qos)
+	s.broker.hub.watch(parley.MessagesOf(t.Site, t.Conversation), s)
+	if err := s.mayReadExactly(ctx, t.Conversation); err != nil {
+		return err
+	}
+	c, err := s.broker.log.Conversation(ctx, s.who, t.Conversation)
+	if err == nil {
+		s.pump.states.answer([]parley.Conversation{c})
+	}
+	return nil
+}
+
+func (s *session) detachFilter(filter string) {
+	if t, err := parley.ParseFilter(filter); err == nil {
+		s.detach(t)
+	}
+}
+
+// detach stops the deliveries of a filter, and returns the streams whose
+// cursors nothing needs any more.
+func (s *session) detach(t parley.Topic) []parley.Stream {
+	switch {
+	case t.Kind == parley.TopicState && t.Wildcard():
+		s.pump.unwatchAll()
+		s.broker.hub.unwatchQueue(s)
+		return nil
+	case t.Kind == parley.TopicState:
+		s.pump.unwatchOne(t.Conversation)
+		s.broker.hub.unwatch(parley.MessagesOf(t.Site, t.Conversation), s)
+		return nil
+	case t.Wildcard():
+		return s.detachMemberships()
+	}
+	stream, ok := t.Stream()
+	if !ok {
+		return nil
+	}
+	return s.detachStreams([]parley.Stream{stream}, true, false)
+}
+
+func (s *session) detachMemberships() []parley.Stream {
+	s.pump.leave()
+	sources, _ := s.pump.all()
+	var streams []parley.Stream
+	for _, src := range sources {
+		streams = append(streams, src.stream)
+	}
+	return s.detachStreams(streams, false, true)
+}
+
+func (s *session) detachStreams(streams []parley.Stream, exact, member bool) []parley.Stream {
+	var gone []parley.Stream
+	for _, stream := range streams {
+		if src := s.pump.detach(stream, exact, member); src != nil {
+			s.broker.hub.undeliver(src)
+			gone = append(gone, stream)
+		}
+	}
+	return gone
+}
+
+// changed follows a conversation: deliveries begin when the user joins it and
+// end when the right to read it ends. It runs on the bridge's goroutine and
+// does no input or output.
+func (s *session) changed(c parley.Conversation) {
+	stream := c.Stream()
+	if qos, ok := s.pump.isMember(); ok {
+		if s.who.TakesPart(c) {
+			s.join(c, qos)
+		} else {
+			s.part(stream, false, true)
+		}
+	}
+	if s.who.MayIn(parley.ActionRead, c) != nil {
+		s.part(stream, true, true)
+	}
+	s.pump.states.changed(c)
+}
+
+// part stops the delivery of a stream but keeps its cursor, for the day the
+// right comes back.
+func (s *session) part(stream parley.Stream, exact, member bool) {
+	src := s.pump.detach(stream, exact, member)
+	if src == nil {
+		return
+	}
+	s.broker.hub.undeliver(src)
+	cursor := s.pump.parted(src)
+	s.mu.Lock()
+	s.stored[stream] = cursor
+	s.mu.Unlock()
+	s.broker.cursors.moved(s)
+}

@@ -1,0 +1,230 @@
+// Package broker is MQTT in and out: it lets devices connect, checks what they
+// may do, hands their publishes to the log, and delivers streams to them from
+// the log. The Mochi engine decodes packets and keeps connections; everything
+// that is promised is ours.
+package broker
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	mqtt "github.com/mochi-mqtt/server/v2"
+
+	"github.com/parley-chat/parley"
+)
+
+// Limits announced to clients.
+const (
+	ReceiveMaximum  = 64        // unacknowledged publishes of one client
+	MaxPacketBytes  = 256 << 10 // of one packet
+	MaxFilters      = 50        // subscriptions of one session
+	DefaultWindow   = 32        // unacknowledged deliveries to a client that names no Receive Maximum
+	MaxWindow       = 1024      // and to one that names a high one
+	connectBytes    = 16 << 10  // of a CONNECT packet
+	engineListener  = "parley"  // every connection belongs to this Mochi listener
+	outboundPackets = 64        // Mochi's own queue per client, which carries nothing of ours
+	readBuffer      = 2 << 10   // per connection
+	neverInSeconds  = 365 * 24 * 3600
+)
+
+// Authenticator tells who a token is. It must be cheap: it runs for every
+// connect.
+type Authenticator interface {
+	Verify(ctx context.Context, token string) (parley.Identity, error)
+}
+
+// Log is the door to conversations. bridge.Bridge is the real one.
+type Log interface {
+	// Record stores drafts in order and returns when they are durable, with one
+	// answer for each. An error is temporary: the same drafts may be recorded
+	// again.
+	Record(ctx context.Context, who parley.Identity, conversation string, drafts []parley.Draft) ([]parley.Appended, error)
+	// Refuse writes a refusal on the device's errors stream, durably.
+	Refuse(ctx context.Context, who parley.Identity, topic string, refusal *parley.Error) error
+	// Entries returns entries with seq > after, oldest first. They are shared.
+	Entries(ctx context.Context, stream parley.Stream, after int64, limit int) ([]*parley.Entry, error)
+	// Head returns the newest durable position.
+	Head(ctx context.Context, stream parley.Stream) (int64, error)
+	// Conversation returns a conversation that who may read, or CodeNotFound.
+	Conversation(ctx context.Context, who parley.Identity, id string) (parley.Conversation, error)
+	// TakingPart returns the conversations behind who's c/+/messages.
+	TakingPart(ctx context.Context, who parley.Identity) ([]parley.Conversation, error)
+	// Watched returns the conversations behind who's c/+/state.
+	Watched(ctx context.Context, who parley.Identity) ([]parley.Conversation, error)
+	// Epoch identifies the numbering.
+	Epoch() string
+}
+
+// Sessions keeps subscriptions and cursors of devices. device is
+// parley.Identity.DeviceKey; a generation older than the stored one is refused
+// or ignored.
+type Sessions interface {
+	// Connect raises the session's generation. With clean it forgets
+	// subscriptions and cursors first.
+	Connect(ctx context.Context, device string, clean bool) (parley.Session, error)
+	// SaveSubscription stores a filter, and cursors for streams that have none.
+	SaveSubscription(ctx context.Context, device string, generation int64, sub parley.Subscription, cursors []parley.Cursor) error
+	// DeleteSubscription forgets a filter and the cursors of streams.
+	DeleteSubscription(ctx context.Context, device string, generation int64, filter string, streams []parley.Stream) error
+	// SaveCursors raises cursors. A crash may forget the newest saves.
+	SaveCursors(ctx context.Context, saves []parley.CursorSave) error
+	// DeleteSession forgets a device, unless it has a newer generation.
+	DeleteSession(ctx context.Context, device string, generation int64) error
+}
+
+// Options configure a Broker.
+type Options struct {
+	Auth     Authenticator
+	Sessions Sessions
+	Logger   *slog.Logger // nil discards
+
+	// AllowOrigin reports whether web pages of origin may connect; at the
+	// upgrade site is empty and the question is whether any site allows it.
+	// Origins equal to the request's own host are always allowed. nil allows no
+	// foreign origin.
+	AllowOrigin func(ctx context.Context, site, origin string) bool
+
+	// MaxPending bounds connections that have not logged in yet; 0 means 1000.
+	MaxPending int
+	// ConnectTimeout bounds the time until CONNECT is complete; 0 means 10 s.
+	ConnectTimeout time.Duration
+	// RecordTimeout bounds how long a publish is tried again while the store
+	// cannot write, before the connection is closed; 0 means 5 s.
+	RecordTimeout time.Duration
+	// WriteTimeout bounds one write to a client, after which it is
+	// disconnected; 0 means 10 s.
+	WriteTimeout time.Duration
+}
+
+func (o *Options) setDefaults() {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.AllowOrigin == nil {
+		o.AllowOrigin = func(context.Context, string, string) bool { return false }
+	}
+	if o.MaxPending == 0 {
+		o.MaxPending = 1000
+	}
+	if o.ConnectTimeout == 0 {
+		o.ConnectTimeout = 10 * time.Second
+	}
+	if o.RecordTimeout == 0 {
+		o.RecordTimeout = 5 * time.Second
+	}
+	if o.WriteTimeout == 0 {
+		o.WriteTimeout = 10 * time.Second
+	}
+}
+
+// Broker serves MQTT. It observes the bridge (Changed, Advanced) and is given
+// the log with Start.
+type Broker struct {
+	options Options
+	engine  *mqtt.Server
+	gate    *gate
+	hub     *hub
+	cursors *cursorSaver
+	stats   stats
+	log     Log
+
+	mu        sync.Mutex
+	listeners []net.Listener
+	closed    bool
+	accepting sync.WaitGroup
+}
+
+// New returns a Broker that serves nothing yet.
+func New(o Options) *Broker {
+	o.setDefaults()
+	b := &Broker{options: o, hub: newHub(), gate: newGate(o.MaxPending)}
+	b.cursors = newCursorSaver(o.Sessions, o.Logger)
+	return b
+}
+
+// Start gives the Broker its log and starts the engine. It must come before
+// ServeTCP and Handler are used.
+func (b *Broker) Start(log Log) error {
+	b.log = log
+	b.engine = mqtt.New(&mqtt.Options{
+		Logger:                  quiet(b.options.Logger),
+		ClientNetReadBufferSize: readBuffer,
+		SysTopicResendInterval:  neverInSeconds, // our metrics are ours
+		Capabilities: &mqtt.Capabilities{
+			MaximumClients:               1 << 20,
+			MaximumClientWritesPending:   outboundPackets,
+			MaximumSessionExpiryInterval: 1 << 31, // sessions are ours; see session.expiry
+			MaximumPacketSize:            MaxPacketBytes,
+			ReceiveMaximum:               ReceiveMaximum,
+			MaximumInflight:              ReceiveMaximum,
+			MinimumProtocolVersion:       4,
+			MaximumQos:                   1,
+			RetainAvailable:              1,
+			WildcardSubAvailable:         1,
+			Compatibilities:              mqtt.Compatibilities{NoInheritedPropertiesOnAck: true},
+		},
+	})
+	if err := b.engine.AddHook(&hook{broker: b}, nil); err != nil {
+		return fmt.Errorf("attach hook: %w", err)
+	}
+	if err := b.engine.Serve(); err != nil {
+		return fmt.Errorf("start mqtt engine: %w", err)
+	}
+	b.cursors.start()
+	return nil
+}
+
+// ServeTCP accepts MQTT connections from l until Close. It returns at once; l
+// is the Broker's from now on.
+func (b *Broker) ServeTCP(l net.Listener) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		_ = l.Close()
+		return
+	}
+	b.listeners = append(b.listeners, l)
+	b.accepting.Go(func() { b.accept(l) })
+}
+
+// Handler serves MQTT over WebSocket. Mount it at /mqtt.
+func (b *Broker) Handler() http.Handler { return http.HandlerFunc(b.upgrade) }
+
+// Close stops accepting, disconnects every client (MQTT 5: 0x8B), saves cursors
+// and waits until everything of this Broker has ended or ctx is done.
+func (b *Broker) Close(ctx context.Context) error {
+	b.mu.Lock()
+	if b.closed {
+		b.mu.Unlock()
+		return nil
+	}
+	b.closed = true
+	for _, l := range b.listeners {
+		_ = l.Close()
+	}
+	b.mu.Unlock()
+
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		b.accepting.Wait()
+		b.gate.close()
+		b.hub.each(func(s *session) { s.disconnect(shuttingDown) })
+		b.gate.wait()
+		b.cursors.stop()
+		if b.engine != nil {
+			_ = b.engine.Close()
+		}
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("close broker: %w", ctx.Err())
+	}
+}

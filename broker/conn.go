@@ -1,0 +1,123 @@
+package broker
+
+import (
+	"errors"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// conn is a client's connection as the engine sees it. It guards what comes in
+// before login, bounds every write, lets pumps write packets they encoded
+// themselves, and closes on the first write error: a packet that was written in
+// part must not be followed by another.
+type conn struct {
+	net.Conn
+	socket    net.Conn     // below a WebSocket; the same as Conn on TCP
+	origin    string       // of the web page, empty where there is none
+	writeTime atomic.Int64 // bound of one write in nanoseconds
+	closeWith func(code int)
+
+	loggedIn atomic.Bool
+	preamble preamble
+	session  atomic.Pointer[session]
+
+	mu     sync.Mutex // one packet, or run of packets, at a time
+	broken error
+
+	closing   sync.Once
+	closeCode atomic.Int32 // WebSocket close code, 0 for none
+}
+
+var (
+	errPreamble = errors.New("first packet is not a CONNECT of acceptable size")
+	errBroken   = errors.New("connection had a write error")
+)
+
+// Read passes bytes on; until login it also checks that they begin with a
+// CONNECT of acceptable size, before the engine allocates room for it.
+func (c *conn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if n > 0 && !c.loggedIn.Load() && !c.preamble.take(p[:n]) {
+		return 0, errPreamble
+	}
+	return n, err
+}
+
+// Write writes whole packets.
+func (c *conn) Write(p []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.broken != nil {
+		return 0, c.broken
+	}
+	_ = c.Conn.SetWriteDeadline(time.Now().Add(time.Duration(c.writeTime.Load())))
+	n, err := c.Conn.Write(p)
+	if err != nil {
+		c.broken = errors.Join(errBroken, err)
+		_ = c.Close()
+	}
+	return n, err
+}
+
+// hurry bounds the write under way and those to come: the connection is about
+// to end, and its successor is waiting.
+func (c *conn) hurry(d time.Duration) {
+	c.writeTime.Store(int64(d))
+	_ = c.socket.SetWriteDeadline(time.Now().Add(d))
+}
+
+// SetDeadline sets the read deadline only: the engine means keep alive, and
+// writes have their own bound. Before login the connect deadline stands.
+func (c *conn) SetDeadline(t time.Time) error {
+	if !c.loggedIn.Load() {
+		return nil
+	}
+	return c.SetReadDeadline(t)
+}
+
+// Close closes the connection, once. A WebSocket is told why first.
+func (c *conn) Close() error {
+	var err error
+	c.closing.Do(func() {
+		if c.closeWith != nil {
+			c.closeWith(int(c.closeCode.Load()))
+		}
+		err = c.Conn.Close()
+	})
+	return err
+}
+
+// preamble checks the fixed header of the first packet as its bytes come in.
+type preamble struct {
+	seen   int // bytes of the fixed header so far
+	length int
+	done   bool
+}
+
+// take looks at the next bytes and reports whether the connection may go on.
+func (p *preamble) take(b []byte) bool {
+	for _, x := range b {
+		if p.done {
+			return true
+		}
+		if !p.next(x) {
+			return false
+		}
+	}
+	return true
+}
+
+func (p *preamble) next(x byte) bool {
+	p.seen++
+	if p.seen == 1 {
+		return x == 0x10 // CONNECT, flags 0
+	}
+	if p.seen > 4 {
+		return false // 16 KiB needs three length bytes at most
+	}
+	p.length |= int(x&0x7f) << (7 * (p.seen - 2))
+	p.done = x&0x80 == 0
+	return p.length <= connectBytes
+}

@@ -1,0 +1,84 @@
+package broker
+
+import (
+	"bytes"
+	"encoding/binary"
+	"strconv"
+
+	"github.com/mochi-mqtt/server/v2/packets"
+
+	"github.com/parley-chat/parley"
+)
+
+// appendPublish appends a PUBLISH packet. At QoS 0 id is not written.
+func appendPublish(dst []byte, version, qos byte, retain bool, topic string, id uint16, payload []byte) []byte {
+	header := byte(packets.Publish)<<4 | qos<<1
+	if retain {
+		header |= 1
+	}
+	dst = append(dst, header)
+	dst = binary.AppendUvarint(dst, uint64(publishLength(version, qos, topic, payload))) // MQTT's variable byte integer is a uvarint
+	dst = binary.BigEndian.AppendUint16(dst, uint16(len(topic)))
+	dst = append(dst, topic...)
+	if qos > 0 {
+		dst = binary.BigEndian.AppendUint16(dst, id)
+	}
+	if version == 5 {
+		dst = append(dst, 0) // no properties
+	}
+	return append(dst, payload...)
+}
+
+// publishLength is the remaining length of such a packet.
+func publishLength(version, qos byte, topic string, payload []byte) int {
+	n := 2 + len(topic) + len(payload)
+	if qos > 0 {
+		n += 2
+	}
+	if version == 5 {
+		n++
+	}
+	return n
+}
+
+// fixedHeaderBytes is the most that stands in front of the remaining length.
+const fixedHeaderBytes = 5
+
+// appendPuback appends the positive acknowledgement of a publish, with the
+// position of the entry for MQTT 5.
+func appendPuback(dst []byte, version byte, id uint16, a parley.Appended, epoch string) []byte {
+	if version < 5 {
+		return append(dst, byte(packets.Puback)<<4, 2, byte(id>>8), byte(id))
+	}
+	user := []packets.UserProperty{
+		{Key: "seq", Val: strconv.FormatInt(a.Entry.Seq, 10)},
+		{Key: "epoch", Val: epoch},
+	}
+	if a.Duplicate {
+		user = append(user, packets.UserProperty{Key: "duplicate", Val: "1"})
+	}
+	return appendAck(dst, id, packets.CodeSuccess, user)
+}
+
+// appendRefusal appends the acknowledgement of a publish that was refused for
+// good. MQTT 3.1.1 has no words for it: the device's errors stream has.
+func appendRefusal(dst []byte, version byte, id uint16, refusal *parley.Error) []byte {
+	if version < 5 {
+		return append(dst, byte(packets.Puback)<<4, 2, byte(id>>8), byte(id))
+	}
+	return appendAck(dst, id, reasonOf(refusal), []packets.UserProperty{{Key: "code", Val: string(refusal.Code)}})
+}
+
+func appendAck(dst []byte, id uint16, reason packets.Code, user []packets.UserProperty) []byte {
+	pk := packets.Packet{
+		FixedHeader:     packets.FixedHeader{Type: packets.Puback},
+		ProtocolVersion: 5, PacketID: id, ReasonCode: reason.Code,
+		Properties: packets.Properties{User: user},
+	}
+	var buf bytes.Buffer
+	if err := pk.PubackEncode(&buf); err != nil {
+		// Encoding to memory does not fail; a bare acknowledgement is right anyway.
+		return append(dst, byte(packets.Puback)<<4, 3, byte(id>>8), byte(id), reason.Code)
+	}
+	return append(dst, buf.Bytes()...)
+}

@@ -1,0 +1,188 @@
+package broker
+
+import (
+	"bytes"
+	"context"
+
+	mqtt "github.com/mochi-mqtt/server/v2"
+	"github.com/mochi-mqtt/server/v2/packets"
+)
+
+// hook is where the engine asks and we decide. It is the only one attached:
+// the engine takes the yes of any hook.
+type hook struct {
+	mqtt.HookBase
+	broker *Broker
+}
+
+func (h *hook) ID() string { return "parley" }
+
+func (h *hook) Provides(b byte) bool {
+	return bytes.Contains([]byte{
+		mqtt.OnConnect, mqtt.OnConnectAuthenticate, mqtt.OnSessionEstablish, mqtt.OnSessionEstablished,
+		mqtt.OnACLCheck, mqtt.OnPacketRead, mqtt.OnPacketEncode, mqtt.OnPacketProcessed,
+		mqtt.OnSubscribe, mqtt.OnUnsubscribe, mqtt.OnPublish,
+	}, []byte{b})
+}
+
+// sessionOf returns the session of a client's connection; nil before login and
+// for placeholders.
+func sessionOf(cl *mqtt.Client) *session {
+	c, ok := cl.Net.Conn.(*conn)
+	if !ok {
+		return nil
+	}
+	return c.session.Load()
+}
+
+// OnConnect decides about CONNECT. An error from here sends no CONNACK, so the
+// refusal is written first.
+func (h *hook) OnConnect(cl *mqtt.Client, pk packets.Packet) error {
+	c := cl.Net.Conn.(*conn)
+	no := h.broker.login(cl, c, pk)
+	if no == nil {
+		return nil
+	}
+	h.broker.stats.refusedConnects.Add(1)
+	c.closeCode.Store(no.closeCode)
+	reason := no.v5
+	if pk.ProtocolVersion < 5 {
+		reason = no.v3
+	}
+	_ = h.broker.engine.SendConnack(cl, reason, false, nil)
+	return no.v5
+}
+
+// OnConnectAuthenticate says yes to those whom OnConnect let in.
+func (h *hook) OnConnectAuthenticate(cl *mqtt.Client, _ packets.Packet) bool {
+	return sessionOf(cl) != nil
+}
+
+// OnSessionEstablish makes the engine tell the truth about session present: it
+// answers whether it knows a client of that identifier, so it is given one
+// exactly when the store had a session.
+func (h *hook) OnSessionEstablish(cl *mqtt.Client, _ packets.Packet) {
+	clients := h.broker.engine.Clients
+	clients.Delete(cl.ID)
+	if s := sessionOf(cl); s != nil && s.present {
+		clients.Add(h.broker.engine.NewClient(nil, engineListener, cl.ID, false))
+	}
+}
+
+// OnSessionEstablished starts deliveries, after CONNACK.
+func (h *hook) OnSessionEstablished(cl *mqtt.Client, _ packets.Packet) {
+	if s := sessionOf(cl); s != nil {
+		s.start()
+	}
+}
+
+// OnACLCheck lets every publish through to OnPublish, which refuses in words
+// that 3.1.1 clients understand too; subscriptions were decided in OnSubscribe.
+func (h *hook) OnACLCheck(cl *mqtt.Client, topic string, write bool) bool {
+	if write {
+		return true
+	}
+	s := sessionOf(cl)
+	return s != nil && s.holds(topic)
+}
+
+// OnPacketRead sees every packet before the engine does.
+func (h *hook) OnPacketRead(cl *mqtt.Client, pk packets.Packet) (packets.Packet, error) {
+	s := sessionOf(cl)
+	if s == nil {
+		return pk, nil // CONNECT
+	}
+	if pk.FixedHeader.Type == packets.Puback {
+		s.pump.acknowledged(pk.PacketID)
+		return pk, nil
+	}
+	if reason, bad := misuse(pk); bad {
+		s.disconnect(violation(reason))
+		return pk, packets.ErrRejectPacket
+	}
+	return pk, nil
+}
+
+// misuse finds what the engine would ignore, downgrade or take on.
+func misuse(pk packets.Packet) (packets.Code, bool) {
+	switch pk.FixedHeader.Type {
+	case packets.Publish:
+		switch {
+		case pk.FixedHeader.Qos > 1:
+			return packets.ErrQosNotSupported, true
+		case pk.Properties.TopicAliasFlag:
+			return packets.ErrTopicAliasInvalid, true
+		case !mqtt.IsValidFilter(pk.TopicName, true):
+			return packets.ErrTopicNameInvalid, true
+		}
+	case packets.Subscribe:
+		if len(pk.Properties.SubscriptionIdentifier) > 0 {
+			return packets.ErrSubscriptionIdentifiersNotSupported, true
+		}
+	case packets.Pubrec, packets.Pubrel, packets.Pubcomp, packets.Auth, packets.Connack, packets.Suback, packets.Unsuback, packets.Pingresp:
+		return packets.ErrProtocolViolation, true
+	}
+	return packets.Code{}, false
+}
+
+// OnPublish hands the packet to the connection's queue and tells the engine to
+// forget it: the acknowledgement comes from us, when the message is durable.
+func (h *hook) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet, error) {
+	if s := sessionOf(cl); s != nil {
+		s.publish(pk)
+	}
+	return pk, packets.ErrRejectPacket
+}
+
+// OnSubscribe decides about each filter and remembers the answers.
+func (h *hook) OnSubscribe(cl *mqtt.Client, pk packets.Packet) packets.Packet {
+	if s := sessionOf(cl); s != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), sessionTime)
+		defer cancel()
+		s.subscribe(ctx, pk)
+	}
+	return pk
+}
+
+// OnPacketEncode writes our answers and our limits into acknowledgements.
+func (h *hook) OnPacketEncode(cl *mqtt.Client, pk packets.Packet) packets.Packet {
+	s := sessionOf(cl)
+	if s == nil {
+		return pk
+	}
+	switch pk.FixedHeader.Type {
+	case packets.Connack:
+		announce(&pk.Properties)
+	case packets.Suback:
+		if codes := s.suback(pk.PacketID); codes != nil {
+			pk.ReasonCodes = codes
+		}
+	}
+	return pk
+}
+
+// announce tells an MQTT 5 client the limits.
+func announce(p *packets.Properties) {
+	p.MaximumPacketSize = MaxPacketBytes
+	p.SubIDAvailable, p.SubIDAvailableFlag = 0, true
+	p.SharedSubAvailable, p.SharedSubAvailableFlag = 0, true
+}
+
+// OnPacketProcessed starts deliveries to new subscriptions, after SUBACK.
+func (h *hook) OnPacketProcessed(cl *mqtt.Client, pk packets.Packet, err error) {
+	if s := sessionOf(cl); s != nil && err == nil && pk.FixedHeader.Type == packets.Subscribe {
+		s.subscribed()
+	}
+}
+
+// OnUnsubscribe stops deliveries before UNSUBACK.
+func (h *hook) OnUnsubscribe(cl *mqtt.Client, pk packets.Packet) packets.Packet {
+	if s := sessionOf(cl); s != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), sessionTime)
+		defer cancel()
+		for _, f := range pk.Filters {
+			s.unsubscribe(ctx, f.Filter)
+		}
+	}
+	return pk
+}

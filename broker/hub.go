@@ -1,0 +1,168 @@
+package broker
+
+import (
+	"sync"
+
+	"github.com/parley-chat/parley"
+)
+
+// hub knows which sessions exist, and which of them a change concerns.
+type hub struct {
+	mu      sync.RWMutex
+	devices map[string]*session                     // by device key
+	users   map[string]map[*session]struct{}        // by site/user
+	queues  map[string]map[*session]struct{}        // by site: staff with a c/+/state filter
+	streams map[parley.Stream]map[*source]struct{}  // sources that deliver a stream
+	watches map[parley.Stream]map[*session]struct{} // exact subscriptions of a conversation, by its messages stream
+}
+
+func newHub() *hub {
+	return &hub{
+		devices: map[string]*session{}, users: map[string]map[*session]struct{}{},
+		queues: map[string]map[*session]struct{}{}, streams: map[parley.Stream]map[*source]struct{}{},
+		watches: map[parley.Stream]map[*session]struct{}{},
+	}
+}
+
+func userKey(site, user string) string { return site + "/" + user }
+
+// enter makes s the connection of its device and returns the one it replaces.
+func (h *hub) enter(s *session) (older *session) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	older = h.devices[s.device]
+	h.devices[s.device] = s
+	put(h.users, userKey(s.who.Site, s.who.User), s)
+	return older
+}
+
+// leave removes s from everything.
+func (h *hub) leave(s *session) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.devices[s.device] == s {
+		delete(h.devices, s.device)
+	}
+	remove(h.users, userKey(s.who.Site, s.who.User), s)
+	remove(h.queues, s.who.Site, s)
+	streams, watched := s.pump.all()
+	for _, stream := range watched {
+		remove(h.watches, stream, s)
+	}
+	for _, src := range streams {
+		remove(h.streams, src.stream, src)
+	}
+}
+
+func (h *hub) each(fn func(*session)) {
+	h.mu.RLock()
+	sessions := make([]*session, 0, len(h.devices))
+	for _, s := range h.devices {
+		sessions = append(sessions, s)
+	}
+	h.mu.RUnlock()
+	var all sync.WaitGroup
+	for _, s := range sessions {
+		all.Go(func() { fn(s) })
+	}
+	all.Wait()
+}
+
+func (h *hub) watchQueue(s *session) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	put(h.queues, s.who.Site, s)
+}
+
+func (h *hub) unwatchQueue(s *session) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	remove(h.queues, s.who.Site, s)
+}
+
+// watch tells s about every change of one conversation.
+func (h *hub) watch(stream parley.Stream, s *session) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	put(h.watches, stream, s)
+}
+
+func (h *hub) unwatch(stream parley.Stream, s *session) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	remove(h.watches, stream, s)
+}
+
+func (h *hub) deliver(src *source) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	put(h.streams, src.stream, src)
+}
+
+func (h *hub) undeliver(src *source) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	remove(h.streams, src.stream, src)
+}
+
+// Advanced wakes the pumps of a stream. It is part of the bridge's Observer.
+func (b *Broker) Advanced(stream parley.Stream, seq int64) {
+	h := b.hub
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	for src := range h.streams[stream] {
+		src.pump.advanced(src, seq)
+	}
+}
+
+// Changed tells every session that c concerns. It is part of the bridge's
+// Observer.
+func (b *Broker) Changed(c parley.Conversation, decided bool) {
+	for s := range b.hub.concerned(c, decided) {
+		s.changed(c)
+	}
+}
+
+// concerned returns the sessions of c's visitor and agent, those that watch its
+// state, for a queued one the agents who watch the queue; and after a decision
+// also those that deliver it now and all who watch the queue, because they may
+// have to stop.
+func (h *hub) concerned(c parley.Conversation, decided bool) map[*session]struct{} {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	stream := c.Stream()
+	all := map[*session]struct{}{}
+	add := func(set map[*session]struct{}) {
+		for s := range set {
+			all[s] = struct{}{}
+		}
+	}
+	add(h.users[userKey(c.Site, c.Visitor)])
+	add(h.users[userKey(c.Site, c.Assignee)])
+	add(h.watches[stream])
+	if decided || c.Status == parley.StatusQueued {
+		add(h.queues[c.Site])
+	}
+	if decided {
+		for src := range h.streams[stream] {
+			all[src.pump.session] = struct{}{}
+		}
+	}
+	return all
+}
+
+func put[K, V comparable](m map[K]map[V]struct{}, k K, v V) {
+	set, ok := m[k]
+	if !ok {
+		set = map[V]struct{}{}
+		m[k] = set
+	}
+	set[v] = struct{}{}
+}
+
+func remove[K, V comparable](m map[K]map[V]struct{}, k K, v V) {
+	delete(m[k], v)
+	if len(m[k]) == 0 {
+		delete(m, k)
+	}
+}

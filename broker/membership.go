@@ -1,0 +1,47 @@
+package broker
+
+// The filters that stand for "every conversation I may read" are kept in the
+// pump, beside what they deliver, so that one lock orders both.
+
+// member turns the messages of the user's conversations on.
+func (p *pump) member(qos byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.membership, p.memberQoS = true, qos
+}
+
+func (p *pump) leave() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.membership = false
+}
+
+func (p *pump) isMember() (qos byte, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.memberQoS, p.membership
+}
+
+func (p *pump) watchAll(qos byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.states.all, p.states.qos = true, qos
+}
+
+func (p *pump) unwatchAll() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.states.all = false
+}
+
+func (p *pump) watchOne(conversation string, qos byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.states.exact[conversation] = qos
+}
+
+func (p *pump) unwatchOne(conversation string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.states.exact, conversation)
+}

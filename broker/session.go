@@ -1,0 +1,158 @@
+package broker
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	mqtt "github.com/mochi-mqtt/server/v2"
+	"github.com/mochi-mqtt/server/v2/packets"
+
+	"github.com/parley-chat/parley"
+)
+
+// Bounds of the steps that the end of one connection and the beginning of the
+// next wait for.
+const (
+	goodbyeTime = 200 * time.Millisecond
+	sessionTime = 5 * time.Second
+)
+
+// session is one connection of a device, from CONNECT to its end. What outlives
+// the connection is in the store.
+type session struct {
+	broker     *Broker
+	who        parley.Identity
+	device     string // parley.Identity.DeviceKey
+	client     *mqtt.Client
+	conn       *conn
+	version    byte
+	persistent bool // subscriptions and cursors outlive the connection
+	generation int64
+	present    bool // CONNACK's session present
+
+	inbound inbound
+	pump    *pump
+
+	mu      sync.Mutex
+	filters map[string]parley.Subscription // granted
+	stored  map[parley.Stream]parley.Cursor
+	granted map[uint16][]byte // SUBACK codes by packet identifier, until it is written
+	fresh   []parley.Subscription
+
+	ending sync.Once
+	ended  chan struct{}
+}
+
+func newSession(b *Broker, who parley.Identity, cl *mqtt.Client, c *conn, pk packets.Packet) *session {
+	s := &session{
+		broker: b, who: who, device: who.DeviceKey(), client: cl, conn: c,
+		version: cl.Properties.ProtocolVersion,
+		filters: map[string]parley.Subscription{}, stored: map[parley.Stream]parley.Cursor{},
+		granted: map[uint16][]byte{}, ended: make(chan struct{}),
+	}
+	s.inbound.session, s.inbound.room = s, make(chan struct{}, 1)
+	s.persistent = keepsSession(pk)
+	s.pump = newPump(s, window(pk.Properties.ReceiveMaximum), pk.Properties.MaximumPacketSize)
+	return s
+}
+
+// window is how many deliveries may be unacknowledged.
+func window(receiveMaximum uint16) int {
+	if receiveMaximum == 0 {
+		return DefaultWindow
+	}
+	return min(int(receiveMaximum), MaxWindow)
+}
+
+// resume takes over what the store kept of the device.
+func (s *session) resume(ctx context.Context, clean bool) error {
+	kept, err := s.broker.options.Sessions.Connect(ctx, s.device, clean)
+	if err != nil {
+		return err
+	}
+	s.generation, s.present = kept.Generation, kept.Present && !clean
+	epoch := s.broker.log.Epoch()
+	for _, c := range kept.Cursors {
+		if c.Epoch != epoch {
+			c = parley.Cursor{Stream: c.Stream, Epoch: epoch} // another numbering: from the first entry
+		}
+		s.stored[c.Stream] = c
+	}
+	for _, sub := range kept.Subscriptions {
+		s.filters[sub.Filter] = sub
+	}
+	return nil
+}
+
+// start delivers to the subscriptions that the device came back with. It runs
+// after CONNACK.
+func (s *session) start() {
+	s.mu.Lock()
+	subs := make([]parley.Subscription, 0, len(s.filters))
+	for _, sub := range s.filters {
+		subs = append(subs, sub)
+	}
+	s.mu.Unlock()
+	s.pump.done.Go(func() { s.startAll(subs) })
+	s.expireAt(s.who.Expires)
+}
+
+// expireAt disconnects the device when its token ends.
+func (s *session) expireAt(t time.Time) {
+	if t.IsZero() {
+		return
+	}
+	timer := time.AfterFunc(time.Until(t), func() { s.disconnect(tokenExpired) })
+	context.AfterFunc(s.pump.ctx, func() { timer.Stop() })
+}
+
+// disconnect ends the connection from the server's side, with a reason for MQTT
+// 5 and for WebSocket. It does not block longer than goodbyeTime.
+func (s *session) disconnect(e ending) {
+	s.conn.closeCode.CompareAndSwap(0, e.closeCode)
+	s.conn.hurry(goodbyeTime)
+	if s.version == 5 {
+		_ = s.broker.engine.DisconnectClient(s.client, e.reason)
+		return
+	}
+	s.client.Stop(e.reason)
+}
+
+// end releases everything of this connection. It is called at the end of every
+// connection, whatever ended it, and may be called again.
+func (s *session) end() {
+	s.ending.Do(func() {
+		defer close(s.ended)
+		s.broker.hub.leave(s)
+		s.pump.stop()
+		s.inbound.stop()
+		if held, ok := s.broker.engine.Clients.Get(s.client.ID); ok && held == s.client {
+			s.broker.engine.Clients.Delete(s.client.ID)
+		}
+		s.broker.cursors.flush(s)
+		if !s.persistent {
+			s.forget()
+		}
+		s.broker.stats.connected.Add(-1)
+	})
+}
+
+// forget removes the device's session from the store, unless a newer connection
+// has it by now.
+func (s *session) forget() {
+	ctx, cancel := context.WithTimeout(context.Background(), sessionTime)
+	defer cancel()
+	if err := s.broker.options.Sessions.DeleteSession(ctx, s.device, s.generation); err != nil {
+		s.broker.options.Logger.Warn("session not deleted", "device", s.device, "error", err)
+	}
+}
+
+// keepsSession reports whether the device's session outlives the connection:
+// 3.1.1 without clean session, MQTT 5 with a session expiry.
+func keepsSession(pk packets.Packet) bool {
+	if pk.ProtocolVersion == 5 {
+		return pk.Properties.SessionExpiryInterval > 0
+	}
+	return !pk.Connect.Clean
+}

@@ -1,0 +1,186 @@
+package broker
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/parley-chat/parley"
+)
+
+// states delivers the newest state of conversations: the latest value only, one
+// in flight for each topic. Guarded by the pump's lock.
+type states struct {
+	pump  *pump
+	all   bool            // a c/+/state filter
+	qos   byte            // of that filter
+	exact map[string]byte // QoS by conversation subscribed by its own topic
+
+	known    map[string]struct{} // what the client was told about
+	dirty    map[string]stateChange
+	order    []string // of dirty, oldest change first
+	inflight map[string]struct{}
+	queued   bool
+}
+
+// stateChange is what the client does not know yet.
+type stateChange struct {
+	conversation parley.Conversation
+	retain       bool // answers a SUBSCRIBE
+	gone         bool // the client may not see it any more
+}
+
+func newStates(p *pump) *states {
+	return &states{
+		pump: p, exact: map[string]byte{}, known: map[string]struct{}{},
+		dirty: map[string]stateChange{}, inflight: map[string]struct{}{},
+	}
+}
+
+// watches reports whether the client is to see c's state now. The lock is held.
+func (st *states) watches(c parley.Conversation) bool {
+	who := st.pump.session.who
+	if who.MayIn(parley.ActionRead, c) != nil {
+		return false
+	}
+	if _, ok := st.exact[c.ID]; ok {
+		return true
+	}
+	return st.all && (who.TakesPart(c) || who.Role.Staff() && c.Status == parley.StatusQueued)
+}
+
+// changed takes a new state from the log, or the loss of the right to see it.
+func (st *states) changed(c parley.Conversation) {
+	st.pump.mu.Lock()
+	defer st.pump.mu.Unlock()
+	if st.watches(c) {
+		st.put(stateChange{conversation: c})
+		return
+	}
+	if _, ok := st.known[c.ID]; ok {
+		st.put(stateChange{conversation: c, gone: true})
+	}
+}
+
+// answer takes the states that answer a SUBSCRIBE.
+func (st *states) answer(conversations []parley.Conversation) {
+	st.pump.mu.Lock()
+	defer st.pump.mu.Unlock()
+	for _, c := range conversations {
+		if st.watches(c) {
+			st.put(stateChange{conversation: c, retain: true})
+		}
+	}
+}
+
+// put remembers the newest change of a conversation. The lock is held.
+func (st *states) put(change stateChange) {
+	id := change.conversation.ID
+	old, ok := st.dirty[id]
+	if ok && !change.gone && old.conversation.Head > change.conversation.Head {
+		change.conversation = old.conversation // an older snapshot must not overtake
+	}
+	if !ok {
+		st.order = append(st.order, id)
+	}
+	change.retain = change.retain || ok && old.retain && !change.gone
+	st.dirty[id] = change
+	st.pump.enqueue(st)
+}
+
+func (st *states) waiting(now bool) bool {
+	before := st.queued
+	st.queued = now
+	return before
+}
+
+// fill appends the states that have changed and are not in flight.
+func (st *states) fill(dst []byte, room int) ([]byte, bool, error) {
+	p := st.pump
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var later []string
+	for i, id := range st.order {
+		_, busy := st.inflight[id]
+		if busy || room == 0 || len(dst) > turnBytes {
+			later = append(later, id)
+			continue
+		}
+		change := st.dirty[id]
+		delete(st.dirty, id)
+		if !change.gone && !st.watches(change.conversation) {
+			continue // unsubscribed meanwhile
+		}
+		var err error
+		if dst, err = st.deliver(dst, change); err != nil {
+			st.order = append(later, st.order[i+1:]...)
+			return dst, len(st.order) > 0, err
+		}
+		room--
+	}
+	st.order = later
+	return dst, st.deliverable(), nil
+}
+
+// deliverable reports whether something waits that is not in flight.
+func (st *states) deliverable() bool {
+	for _, id := range st.order {
+		if _, busy := st.inflight[id]; !busy {
+			return true
+		}
+	}
+	return false
+}
+
+func (st *states) deliver(dst []byte, change stateChange) ([]byte, error) {
+	p := st.pump
+	s := p.session
+	c := change.conversation
+	topic := parley.ConversationTopic(parley.TopicState, c.Site, c.ID).String()
+	var payload []byte // empty: nothing to see any more
+	if !change.gone {
+		var err error
+		if payload, err = json.Marshal(c.State(s.broker.log.Epoch())); err != nil {
+			return dst, fmt.Errorf("encode state: %w", err)
+		}
+	}
+	qos := st.qosOf(c.ID)
+	if change.gone {
+		delete(st.known, c.ID)
+	} else {
+		st.known[c.ID] = struct{}{}
+	}
+	if p.tooBig(publishLength(s.version, qos, topic, payload)) {
+		return dst, nil
+	}
+	if qos == 0 {
+		return appendPublish(dst, s.version, 0, change.retain, topic, 0, payload), nil
+	}
+	st.inflight[c.ID] = struct{}{}
+	id := p.send(flight{conversation: c.ID})
+	return appendPublish(dst, s.version, 1, change.retain, topic, id, payload), nil
+}
+
+func (st *states) qosOf(conversation string) byte {
+	if qos, ok := st.exact[conversation]; ok {
+		return max(qos, st.qos)
+	}
+	return st.qos
+}
+
+// acknowledged makes room for the conversation's next state. The lock is held.
+func (st *states) acknowledged(conversation string) {
+	delete(st.inflight, conversation)
+	if _, ok := st.dirty[conversation]; ok {
+		st.pump.enqueue(st)
+	}
+}
+
+// watched returns the conversations subscribed by their own topic. The lock is
+// held.
+func (st *states) watched() []parley.Stream {
+	streams := make([]parley.Stream, 0, len(st.exact))
+	for id := range st.exact {
+		streams = append(streams, parley.MessagesOf(st.pump.session.who.Site, id))
+	}
+	return streams
+}

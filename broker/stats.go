@@ -1,0 +1,36 @@
+package broker
+
+import "sync/atomic"
+
+// Stats counts what a Broker did since it started.
+type Stats struct {
+	Connected        int64 // connections logged in now
+	Connects         int64 // logins
+	RefusedConnects  int64 // CONNECTs refused
+	TurnedAway       int64 // connections closed because too many had not logged in
+	Takeovers        int64 // connections closed because their device connected again
+	Published        int64 // publishes acknowledged, refusals included
+	RefusedPublishes int64 // publishes refused for good
+	RecordRetries    int64 // tries of the log that failed and were made again
+	Delivered        int64 // entries sent
+	Acknowledged     int64 // deliveries acknowledged
+	TooBig           int64 // entries not sent because the client takes no packet of that size
+	Panics           int64 // connections ended by a panic
+}
+
+type stats struct {
+	connected, connects, refusedConnects, turnedAway, takeovers atomic.Int64
+	published, refusedPublishes, recordRetries                  atomic.Int64
+	delivered, acknowledged, tooBig, panics                     atomic.Int64
+}
+
+// Stats returns the counters.
+func (b *Broker) Stats() Stats {
+	s := &b.stats
+	return Stats{
+		Connected: s.connected.Load(), Connects: s.connects.Load(), RefusedConnects: s.refusedConnects.Load(),
+		TurnedAway: s.turnedAway.Load(), Takeovers: s.takeovers.Load(),
+		Published: s.published.Load(), RefusedPublishes: s.refusedPublishes.Load(), RecordRetries: s.recordRetries.Load(),
+		Delivered: s.delivered.Load(), Acknowledged: s.acknowledged.Load(), TooBig: s.tooBig.Load(), Panics: s.panics.Load(),
+	}
+}

@@ -1,0 +1,228 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/mochi-mqtt/server/v2/packets"
+
+	"github.com/parley-chat/parley"
+)
+
+// subscribe decides about every filter of a SUBSCRIBE and stores what was
+// granted. The answers wait for suback, the deliveries for subscribed.
+func (s *session) subscribe(ctx context.Context, pk packets.Packet) {
+	codes := make([]byte, len(pk.Filters))
+	var fresh []parley.Subscription
+	for i, f := range pk.Filters {
+		sub := parley.Subscription{Filter: f.Filter, QoS: min(f.Qos, 1)}
+		if err := s.grant(ctx, sub); err != nil {
+			codes[i] = subackCode(err, s.version)
+			continue
+		}
+		codes[i] = sub.QoS
+		fresh = append(fresh, sub)
+	}
+	s.mu.Lock()
+	s.granted[pk.PacketID] = codes
+	s.fresh = append(s.fresh, fresh...)
+	s.mu.Unlock()
+}
+
+// subackCode translates a refusal of a filter.
+func subackCode(err error, version byte) byte {
+	if version < 5 {
+		return packets.ErrUnspecifiedError.Code
+	}
+	var e *parley.Error
+	switch {
+	case !errors.As(err, &e):
+		return packets.ErrUnspecifiedError.Code // the store; try again
+	case e.Code == parley.CodeInvalid:
+		return packets.ErrTopicFilterInvalid.Code
+	case e.Code == parley.CodeTooLarge:
+		return packets.ErrQuotaExceeded.Code
+	}
+	return packets.ErrNotAuthorized.Code
+}
+
+// suback returns the answers to a SUBSCRIBE, once.
+func (s *session) suback(id uint16) []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	codes := s.granted[id]
+	delete(s.granted, id)
+	return codes
+}
+
+// holds reports whether the filter is granted.
+func (s *session) holds(filter string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, ok := s.filters[filter]
+	return ok
+}
+
+// grant decides about one filter and stores it with the cursors it starts from.
+func (s *session) grant(ctx context.Context, sub parley.Subscription) error {
+	t, err := parley.ParseFilter(sub.Filter)
+	if err != nil {
+		return err
+	}
+	if err := s.who.May(parley.ActionSubscribe, t); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	_, again := s.filters[sub.Filter]
+	full := len(s.filters) >= MaxFilters
+	s.mu.Unlock()
+	if full && !again {
+		return parley.Errorf(parley.CodeTooLarge, "a session holds at most %d subscriptions", MaxFilters)
+	}
+	starts, err := s.starts(ctx, t, again)
+	if err != nil {
+		return err
+	}
+	if s.persistent {
+		if err := s.broker.options.Sessions.SaveSubscription(ctx, s.device, s.generation, sub, starts); err != nil {
+			return fmt.Errorf("save subscription: %w", err)
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.filters[sub.Filter] = sub
+	for _, c := range starts {
+		s.stored[c.Stream] = c
+	}
+	return nil
+}
+
+// starts returns the cursors that a filter needs and the device does not have.
+// What is readable at the first subscription starts at its head; what is not in
+// the answer became readable later and starts at its beginning.
+func (s *session) starts(ctx context.Context, t parley.Topic, again bool) ([]parley.Cursor, error) {
+	switch t.Kind {
+	case parley.TopicMessages:
+		if t.Wildcard() {
+			return s.memberStarts(ctx, again)
+		}
+		if err := s.mayReadExactly(ctx, t.Conversation); err != nil {
+			return nil, err
+		}
+		return s.exactStart(ctx, t)
+	case parley.TopicErrors:
+		return s.exactStart(ctx, t)
+	case parley.TopicState:
+		if t.Wildcard() {
+			return nil, nil
+		}
+		return nil, s.mayReadExactly(ctx, t.Conversation)
+	}
+	return nil, parley.Errorf(parley.CodeInvalid, "nothing is delivered here yet")
+}
+
+func (s *session) memberStarts(ctx context.Context, again bool) ([]parley.Cursor, error) {
+	if again {
+		return nil, nil
+	}
+	conversations, err := s.broker.log.TakingPart(ctx, s.who)
+	if err != nil {
+		return nil, fmt.Errorf("list conversations: %w", err)
+	}
+	var starts []parley.Cursor
+	for _, c := range conversations {
+		if !s.hasCursor(c.Stream()) {
+			starts = append(starts, s.cursor(c.Stream(), c.Head))
+		}
+	}
+	return starts, nil
+}
+
+func (s *session) exactStart(ctx context.Context, t parley.Topic) ([]parley.Cursor, error) {
+	stream, _ := t.Stream()
+	if s.hasCursor(stream) {
+		return nil, nil
+	}
+	head, err := s.broker.log.Head(ctx, stream)
+	if err != nil {
+		return nil, fmt.Errorf("read head: %w", err)
+	}
+	return []parley.Cursor{s.cursor(stream, head)}, nil
+}
+
+// mayReadExactly lets a visitor subscribe to a conversation that does not exist
+// yet: its client made the id and will open it. Should somebody else open it,
+// changed takes the subscription away.
+func (s *session) mayReadExactly(ctx context.Context, conversation string) error {
+	_, err := s.broker.log.Conversation(ctx, s.who, conversation)
+	var e *parley.Error
+	if s.who.Role != parley.RoleVisitor || !errors.As(err, &e) || e.Code != parley.CodeNotFound {
+		return err
+	}
+	head, herr := s.broker.log.Head(ctx, parley.MessagesOf(s.who.Site, conversation))
+	if herr != nil {
+		return herr
+	}
+	if head > 0 {
+		return err
+	}
+	return nil
+}
+
+func (s *session) cursor(stream parley.Stream, seq int64) parley.Cursor {
+	return parley.Cursor{Stream: stream, Epoch: s.broker.log.Epoch(), Seq: seq}
+}
+
+func (s *session) hasCursor(stream parley.Stream) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, ok := s.stored[stream]
+	return ok
+}
+
+func (s *session) startOf(stream parley.Stream) int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.stored[stream].Seq
+}
+
+// subscribed starts the deliveries of what was granted. It runs after SUBACK.
+func (s *session) subscribed() {
+	s.mu.Lock()
+	fresh := s.fresh
+	s.fresh = nil
+	s.mu.Unlock()
+	if len(fresh) > 0 {
+		s.pump.done.Go(func() { s.startAll(fresh) })
+	}
+}
+
+// drop forgets a filter whose right was lost.
+func (s *session) drop(filter string) {
+	ctx, cancel := context.WithTimeout(context.Background(), sessionTime)
+	defer cancel()
+	s.unsubscribe(ctx, filter)
+}
+
+// unsubscribe stops the deliveries of a filter and forgets it and the cursors
+// that only it needed.
+func (s *session) unsubscribe(ctx context.Context, filter string) {
+	t, err := parley.ParseFilter(filter)
+	if err != nil || !s.holds(filter) {
+		return
+	}
+	streams := s.detach(t)
+	s.mu.Lock()
+	delete(s.filters, filter)
+	for _, stream := range streams {
+		delete(s.stored, stream)
+	}
+	s.mu.Unlock()
+	if !s.persistent {
+		return
+	}
+	if err := s.broker.options.Sessions.DeleteSubscription(ctx, s.device, s.generation, filter, streams); err != nil {
+		s.broker.options.Logger.Warn("subscription not deleted", "device", s.device, "filter", filter, "error", err)
+	}
+}
