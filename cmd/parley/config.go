@@ -1,0 +1,136 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"net/url"
+	"os"
+	"time"
+
+	"github.com/caarlos0/env/v11"
+	"github.com/spf13/pflag"
+)
+
+// config is every setting of the server. Each can be given as an environment
+// variable; the most used ones also as flags, which win.
+type config struct {
+	Data    string `env:"PARLEY_DATA"`    // folder of the embedded store
+	HTTP    string `env:"PARLEY_HTTP"`    // address of REST, web files and MQTT over WebSocket
+	MQTT    string `env:"PARLEY_MQTT"`    // address of MQTT over TCP
+	Metrics string `env:"PARLEY_METRICS"` // address of /metrics; keep it private; "off" serves none
+
+	LogLevel  slog.Level `env:"PARLEY_LOG"`        // debug, info, warn, error
+	LogFormat string     `env:"PARLEY_LOG_FORMAT"` // text or json
+
+	TrustedProxies []string      `env:"PARLEY_TRUSTED_PROXIES"`  // networks whose X-Forwarded-For is believed
+	FrameAncestors []string      `env:"PARLEY_FRAME_ANCESTORS"`  // origins whose pages may show ours in a frame
+	ShutdownTime   time.Duration `env:"PARLEY_SHUTDOWN_TIMEOUT"` // bound of a graceful stop
+
+	DemoSite    bool     `env:"PARLEY_DEMO_SITE"`    // make the demo site with its two agents; loopback only
+	DemoOrigins []string `env:"PARLEY_DEMO_ORIGINS"` // web origins of that site
+}
+
+func defaultConfig() config {
+	return config{
+		Data: "./data", HTTP: ":8080", MQTT: ":1883", Metrics: "127.0.0.1:9180",
+		LogLevel: slog.LevelInfo, LogFormat: "text", ShutdownTime: 10 * time.Second,
+	}
+}
+
+// readEnvironment takes the settings that are set.
+func (c *config) readEnvironment() error {
+	if err := env.Parse(c); err != nil {
+		return fmt.Errorf("read settings from the environment: %w", err)
+	}
+	return nil
+}
+
+func (c *config) bindFlags(f *pflag.FlagSet) {
+	f.StringVar(&c.Data, "data", c.Data, "folder of the embedded store (PARLEY_DATA)")
+	f.StringVar(&c.HTTP, "http", c.HTTP, "address of REST, pages and WebSocket (PARLEY_HTTP)")
+	f.StringVar(&c.MQTT, "mqtt", c.MQTT, "address of MQTT over TCP (PARLEY_MQTT)")
+	f.StringVar(&c.Metrics, "metrics", c.Metrics, `private address of /metrics, or "off" (PARLEY_METRICS)`)
+}
+
+// validate names every bad setting at once, before anything opens.
+func (c *config) validate() error {
+	var bad []error
+	complain := func(format string, args ...any) { bad = append(bad, fmt.Errorf(format, args...)) }
+	if c.Data == "" {
+		complain("PARLEY_DATA: name the folder of the store")
+	}
+	for name, address := range map[string]string{"PARLEY_HTTP": c.HTTP, "PARLEY_MQTT": c.MQTT, "PARLEY_METRICS": c.Metrics} {
+		if name == "PARLEY_METRICS" && address == "off" {
+			continue
+		}
+		if _, err := net.ResolveTCPAddr("tcp", address); err != nil {
+			complain("%s: %q is not an address like 127.0.0.1:8080", name, address)
+		}
+	}
+	if c.LogFormat != "text" && c.LogFormat != "json" {
+		complain("PARLEY_LOG_FORMAT: %q is neither text nor json", c.LogFormat)
+	}
+	if c.ShutdownTime <= 0 {
+		complain("PARLEY_SHUTDOWN_TIMEOUT: must be above 0")
+	}
+	if _, err := c.proxies(); err != nil {
+		complain("PARLEY_TRUSTED_PROXIES: %v", err)
+	}
+	for _, origin := range c.FrameAncestors {
+		if u, err := url.Parse(origin); err != nil || u.Scheme == "" || u.Host == "" {
+			complain("PARLEY_FRAME_ANCESTORS: %q is not an origin like https://example.org", origin)
+		}
+	}
+	if c.DemoSite {
+		bad = append(bad, c.validateDemo()...)
+	}
+	return errors.Join(bad...)
+}
+
+// validateDemo keeps the well-known password of the demo off the network.
+func (c *config) validateDemo() (bad []error) {
+	for _, address := range []string{c.HTTP, c.MQTT} {
+		if err := loopbackOnly(address); err != nil {
+			bad = append(bad, err)
+		}
+	}
+	return bad
+}
+
+// loopbackOnly refuses an address that other machines can reach.
+func loopbackOnly(address string) error {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return fmt.Errorf("%q is not an address like 127.0.0.1:8080", address)
+	}
+	if host == "localhost" {
+		return nil
+	}
+	if ip, err := netip.ParseAddr(host); err == nil && ip.IsLoopback() {
+		return nil
+	}
+	return fmt.Errorf("the demo has a well-known password and listens on loopback only: %q is not a loopback address", address)
+}
+
+func (c *config) proxies() ([]netip.Prefix, error) {
+	var networks []netip.Prefix
+	for _, s := range c.TrustedProxies {
+		p, err := netip.ParsePrefix(s)
+		if err != nil {
+			return nil, fmt.Errorf("%q is not a network like 10.0.0.0/8", s)
+		}
+		networks = append(networks, p)
+	}
+	return networks, nil
+}
+
+func (c *config) logger() *slog.Logger {
+	o := &slog.HandlerOptions{Level: c.LogLevel}
+	if c.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(os.Stderr, o))
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, o))
+}

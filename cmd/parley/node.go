@@ -1,0 +1,197 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/parley-chat/parley/api"
+	"github.com/parley-chat/parley/bridge"
+	"github.com/parley-chat/parley/bridge/access"
+	"github.com/parley-chat/parley/bridge/sqlite"
+	"github.com/parley-chat/parley/broker"
+)
+
+// node is the assembled server. Tests start one on port 0.
+type node struct {
+	config config
+	log    *slog.Logger
+
+	store  *sqlite.Store
+	access *access.Access
+	bridge *bridge.Bridge
+	broker *broker.Broker
+	sites  *sites
+
+	public, private    *http.Server
+	httpAddr, mqttAddr net.Addr
+	metricsAddr        net.Addr
+	failed             chan error
+	closers            []closer
+}
+
+// closer is one step of closing, in reverse order of opening.
+type closer struct {
+	name  string
+	close func(ctx context.Context) error
+}
+
+// openNode opens everything and begins to serve. On an error nothing is left
+// open.
+func openNode(ctx context.Context, c config, log *slog.Logger) (n *node, err error) {
+	n = &node{config: c, log: log, failed: make(chan error, 3)}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, n.close(context.WithoutCancel(ctx)))
+		}
+	}()
+	for _, step := range []func(context.Context) error{n.openStore, n.openRooms, n.provision, n.serveMQTT, n.serveHTTP, n.serveMetrics} {
+		if err := step(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return n, nil
+}
+
+func (n *node) onClose(name string, close func(ctx context.Context) error) {
+	n.closers = append(n.closers, closer{name, close})
+}
+
+// close stops serving and closes everything, and keeps the first error.
+func (n *node) close(ctx context.Context) error {
+	var first error
+	for i := len(n.closers) - 1; i >= 0; i-- {
+		c := n.closers[i]
+		if err := c.close(ctx); err != nil && first == nil {
+			first = fmt.Errorf("close %s: %w", c.name, err)
+		}
+	}
+	n.closers = nil
+	return first
+}
+
+func (n *node) openStore(ctx context.Context) error {
+	store, err := sqlite.Open(ctx, sqlite.Options{Dir: n.config.Data, Logger: n.log})
+	if err != nil {
+		return err
+	}
+	n.store = store
+	n.onClose("store", func(context.Context) error { return store.Close() })
+	return nil
+}
+
+func (n *node) openRooms(ctx context.Context) error {
+	var err error
+	if n.access, err = access.New(ctx, n.store, access.Options{}); err != nil {
+		return err
+	}
+	n.sites = newSites(n.store)
+	n.broker = broker.New(broker.Options{
+		Auth: n.access, Sessions: n.store, Logger: n.log, AllowOrigin: n.sites.allowOrigin,
+	})
+	if n.bridge, err = bridge.New(ctx, n.store, bridge.Options{Logger: n.log}, n.broker); err != nil {
+		return err
+	}
+	n.onClose("bridge", func(context.Context) error { return n.bridge.Close() })
+	if err := n.broker.Start(n.bridge); err != nil {
+		return err
+	}
+	n.onClose("broker", n.broker.Close)
+	return nil
+}
+
+func (n *node) serveMQTT(ctx context.Context) error {
+	l, err := listen(ctx, "MQTT", n.config.MQTT)
+	if err != nil {
+		return err
+	}
+	n.mqttAddr = l.Addr()
+	n.broker.ServeTCP(l)
+	return nil
+}
+
+func (n *node) serveHTTP(ctx context.Context) error {
+	proxies, err := n.config.proxies()
+	if err != nil {
+		return err
+	}
+	server, err := api.New(api.Options{
+		Log: n.bridge, Access: n.access, Ready: n.bridge.Ready, MQTT: n.broker.Handler(),
+		Origins: n.sites.origins, FrameAncestors: n.config.FrameAncestors, TrustedProxies: proxies,
+		Samples: n.samples(), Logger: n.log,
+	})
+	if err != nil {
+		return err
+	}
+	l, err := listen(ctx, "HTTP", n.config.HTTP)
+	if err != nil {
+		return err
+	}
+	n.httpAddr = l.Addr()
+	n.public = n.serve("http", l, server.Public())
+	n.private = api.NewHTTPServer(server.Private(), n.log)
+	return nil
+}
+
+func (n *node) serveMetrics(ctx context.Context) error {
+	if n.config.Metrics == "off" {
+		return nil
+	}
+	l, err := listen(ctx, "metrics", n.config.Metrics)
+	if err != nil {
+		return err
+	}
+	n.metricsAddr = l.Addr()
+	n.serve("metrics", l, n.private.Handler)
+	return nil
+}
+
+// serve runs an HTTP server until close.
+func (n *node) serve(name string, l net.Listener, h http.Handler) *http.Server {
+	server := api.NewHTTPServer(h, n.log)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			n.failed <- fmt.Errorf("serve %s: %w", name, err)
+		}
+	}()
+	n.onClose(name, func(ctx context.Context) error {
+		err := server.Shutdown(ctx)
+		if err != nil {
+			_ = server.Close()
+		}
+		<-ended
+		return err
+	})
+	return server
+}
+
+func listen(ctx context.Context, what, address string) (net.Listener, error) {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("listen for %s: %w (is another server running on this port?)", what, err)
+	}
+	return l, nil
+}
+
+// run serves until ctx is done or a listener fails, and closes.
+func (n *node) run(ctx context.Context) error {
+	var failure error
+	select {
+	case <-ctx.Done():
+		n.log.Info("stopping")
+	case failure = <-n.failed:
+		n.log.Error("a listener failed", "error", failure)
+	}
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), n.config.ShutdownTime)
+	defer cancel()
+	started := time.Now()
+	err := n.close(stop)
+	n.log.Info("stopped", "took", time.Since(started).Round(time.Millisecond))
+	return errors.Join(failure, err)
+}

@@ -1,0 +1,61 @@
+package main
+
+import "github.com/parley-chat/parley/api"
+
+// samples turns the rooms' counters into what /metrics shows.
+func (n *node) samples() []func() []api.Sample {
+	return []func() []api.Sample{n.brokerSamples, n.bridgeSamples, n.storeSamples}
+}
+
+func counter(name, help string, value int64) api.Sample {
+	return api.Sample{Name: "parley_" + name + "_total", Help: help, Counter: true, Value: float64(value)}
+}
+
+func gauge(name, help string, value int64) api.Sample {
+	return api.Sample{Name: "parley_" + name, Help: help, Value: float64(value)}
+}
+
+func (n *node) brokerSamples() []api.Sample {
+	s := n.broker.Stats()
+	return []api.Sample{
+		gauge("mqtt_connections", "MQTT connections that are logged in.", s.Connected),
+		counter("mqtt_connects", "MQTT logins.", s.Connects),
+		counter("mqtt_connects_refused", "CONNECT packets refused.", s.RefusedConnects),
+		counter("mqtt_connections_turned_away", "Connections closed because too many had not logged in.", s.TurnedAway),
+		counter("mqtt_takeovers", "Connections closed because their device connected again.", s.Takeovers),
+		counter("mqtt_publishes", "Publishes acknowledged, refusals included.", s.Published),
+		counter("mqtt_publishes_refused", "Publishes refused for good.", s.RefusedPublishes),
+		counter("mqtt_record_retries", "Tries to record a publish that failed and were made again.", s.RecordRetries),
+		counter("mqtt_deliveries", "Entries sent to devices.", s.Delivered),
+		counter("mqtt_deliveries_acknowledged", "Deliveries acknowledged by devices.", s.Acknowledged),
+		counter("mqtt_deliveries_too_big", "Entries not sent because the device takes no packet of that size.", s.TooBig),
+		counter("mqtt_panics", "Connections ended by a panic.", s.Panics),
+	}
+}
+
+func (n *node) bridgeSamples() []api.Sample {
+	s := n.bridge.Stats()
+	return []api.Sample{
+		counter("messages_recorded", "Messages stored.", s.Recorded),
+		counter("messages_duplicate", "Repeats answered with the first one's position.", s.Duplicates),
+		counter("messages_refused", "Messages refused for good.", s.Refused),
+		counter("decisions_retried", "Decisions taken again because somebody was faster.", s.Retries),
+		counter("reads_from_memory", "Delivery reads answered from memory.", s.TailReads),
+		counter("reads_from_store", "Delivery reads answered by the store.", s.StoreReads),
+		gauge("conversations_in_memory", "Conversations held in memory.", s.Conversations),
+	}
+}
+
+func (n *node) storeSamples() []api.Sample {
+	s := n.store.Stats()
+	return []api.Sample{
+		counter("store_batches", "Transactions committed.", s.Batches),
+		counter("store_jobs", "Writes served by them.", s.Jobs),
+		counter("store_entries", "Entries appended.", s.Entries),
+		counter("store_duplicates", "Appends answered with the first one.", s.Duplicates),
+		counter("store_conflicts", "Appends refused because the id had other content.", s.Conflicts),
+		counter("store_failures", "Transactions and checkpoints that failed.", s.Failures),
+		counter("store_recoveries", "Times the database was opened again after a disk error.", s.Recoveries),
+		gauge("store_queue", "Writes that wait for the store now.", int64(s.Queued)),
+	}
+}

@@ -1,0 +1,37 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+)
+
+func newServe() *cobra.Command {
+	c := defaultConfig()
+	var environment error
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the server",
+		Long: `Run the server: MQTT over TCP and WebSocket, the REST API and the web files.
+
+Every setting is also an environment variable; flags win. SIGTERM stops it
+gracefully: devices are told to reconnect, and nothing is lost.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if environment != nil {
+				return environment
+			}
+			if err := c.validate(); err != nil {
+				return err
+			}
+			log := c.logger()
+			n, err := openNode(cmd.Context(), c, log)
+			if err != nil {
+				return err
+			}
+			log.Info("ready", "version", versionText(), "http", n.httpAddr, "mqtt", n.mqttAddr, "metrics", n.metricsAddr, "data", c.Data)
+			return n.run(cmd.Context())
+		},
+	}
+	environment = c.readEnvironment() // before the flags, which show it as their default
+	c.bindFlags(cmd.Flags())
+	return cmd
+}
