@@ -1,11 +1,12 @@
 package parley
 
 import (
+	"bytes"
 	"encoding/json"
 	"unicode/utf8"
 )
 
-// MaxBodyBytes bounds a message's body as JSON, in bytes.
+// MaxBodyBytes bounds a message's body as JSON, in bytes, as its sender wrote it.
 const MaxBodyBytes = 64 << 10
 
 // Draft is a message as its sender makes it, before it has a seq. Its ID is
@@ -24,8 +25,11 @@ type TextBody struct {
 
 // NewText returns a draft of a text message.
 func NewText(id, text string) Draft {
-	body, _ := json.Marshal(TextBody{Text: text}) // a string always marshals
-	return Draft{ID: id, Type: EntryText, Body: body}
+	var body bytes.Buffer
+	enc := json.NewEncoder(&body)
+	enc.SetEscapeHTML(false)             // what is typed as < costs one byte, as its sender counted it
+	_ = enc.Encode(TextBody{Text: text}) // a string always encodes
+	return Draft{ID: id, Type: EntryText, Body: bytes.TrimSuffix(body.Bytes(), []byte("\n"))}
 }
 
 // DecodeDraft reads a draft from a payload and returns it in canonical form:
@@ -77,11 +81,7 @@ func (d *Draft) canonicaliseText() *Error {
 	if *b.Text == "" {
 		return Errorf(CodeInvalid, "the text is empty")
 	}
-	canonical := NewText(d.ID, *b.Text)
-	if len(canonical.Body) > MaxBodyBytes { // escaping may have made it longer
-		return tooLarge(len(canonical.Body))
-	}
-	d.Body = canonical.Body
+	d.Body = NewText(d.ID, *b.Text).Body
 	return nil
 }
 

@@ -1,0 +1,123 @@
+package bridge_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/parley-chat/parley"
+)
+
+func ids(list []parley.Conversation) (all []string) {
+	for _, c := range list {
+		all = append(all, c.ID)
+	}
+	return all
+}
+
+func (w *world) expectList(who parley.Identity, l parley.ConversationList, want ...string) {
+	w.Helper()
+	list, err := w.bridge.Conversations(w.Context(), who, l)
+	if err != nil {
+		w.Fatal(err)
+	}
+	if fmt.Sprint(ids(list)) != fmt.Sprint(want) {
+		w.Fatalf("%s lists %v, want %v", who.User, ids(list), want)
+	}
+}
+
+func TestListShowsWhatItsReaderHasJustWritten(t *testing.T) {
+	w := newWorld(t)
+	for n := range 50 {
+		id := fmt.Sprintf("c%02d", n)
+		w.say(ann, id, draft(1))
+		list, err := w.bridge.Conversations(t.Context(), ann, parley.ConversationList{Limit: 100})
+		if err != nil || len(list) != n+1 || list[0].ID != id && list[0].UpdatedAt != list[1].UpdatedAt {
+			t.Fatalf("after %d conversations the list is %v, %v", n+1, ids(list), err)
+		}
+	}
+}
+
+func TestListsKeepReadersApart(t *testing.T) {
+	w := newWorld(t)
+	w.say(ann, "c1", draft(1))
+	w.say(bob, "c2", draft(1))
+	w.claim(lilei, "c1")
+	any, mine := parley.ConversationList{}, parley.ConversationList{Mine: true}
+	w.expectList(ann, any, "c1")
+	w.expectList(bob, any, "c2")
+	w.expectList(hanmm, any, "c2")
+	w.expectList(hanmm, mine)
+	w.expectList(lilei, mine, "c1")
+	w.expectList(lilei, parley.ConversationList{Status: parley.StatusQueued}, "c2")
+	w.expectList(boss, parley.ConversationList{Status: parley.StatusOpen}, "c1")
+	w.expectList(boss, mine)
+	foreign := boss
+	foreign.Site = "t"
+	w.expectList(foreign, any)
+}
+
+// The projection is behind the acknowledgement. A process that dies before it
+// is written projects the log at its next start.
+func TestProjectionHealsAfterACrash(t *testing.T) {
+	w := newWorld(t)
+	for n := range 20 {
+		w.say(ann, fmt.Sprintf("c%02d", n), draft(1), draft(2))
+	}
+	w.claim(lilei, "c07")
+	w.closeStore()       // the store goes first: what the bridge still holds is lost
+	_ = w.bridge.Close() // ends its goroutines; its last save fails
+	w.open()
+	list, err := w.bridge.Conversations(t.Context(), ann, parley.ConversationList{Limit: 100})
+	if err != nil || len(list) != 20 {
+		t.Fatalf("%d conversations after the restart, %v", len(list), err)
+	}
+	for _, c := range list {
+		want := int64(3)
+		if c.ID == "c07" {
+			want = 4
+		}
+		if c.Head != want || c.Count != 2 || c.LastText != "text 2" {
+			t.Errorf("%s is %+v", c.ID, c)
+		}
+	}
+	w.expectList(lilei, parley.ConversationList{Mine: true}, "c07")
+	w.say(lilei, "c07", draft(9))
+}
+
+func TestEntriesFromMemoryAndStoreAreTheSame(t *testing.T) {
+	w := newWorld(t)
+	const n = 400 // more than the tail cache holds
+	for i := 0; i < n; i += 20 {
+		var drafts []parley.Draft
+		for k := range 20 {
+			drafts = append(drafts, draft(i+k))
+		}
+		w.say(ann, "c1", drafts...)
+	}
+	stream := parley.MessagesOf(site, "c1")
+	w.eventually(func() string {
+		if h := w.seen.head(stream); h != n+1 {
+			return fmt.Sprintf("followed to %d", h)
+		}
+		return ""
+	})
+	stored := w.log("c1")
+	for after := range int64(n + 3) {
+		got, err := w.bridge.Entries(t.Context(), stream, after, 7)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := stored[min(after, n+1):min(after+7, n+1)]
+		if len(got) != len(want) {
+			t.Fatalf("after %d: %d entries, want %d", after, len(got), len(want))
+		}
+		for i := range got {
+			if string(got[i].AppendJSON(nil, "e")) != string(want[i].AppendJSON(nil, "e")) {
+				t.Fatalf("after %d: entry %d differs", after, i)
+			}
+		}
+	}
+	if s := w.bridge.Stats(); s.TailReads == 0 || s.StoreReads == 0 {
+		t.Errorf("both ways should have been used: %+v", s)
+	}
+}
