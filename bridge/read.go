@@ -62,9 +62,13 @@ func (b *Bridge) ReadBefore(ctx context.Context, who parley.Identity, conversati
 	return b.store.ReadBefore(ctx, parley.MessagesOf(who.Site, conversation), before, clamp(limit, DefaultPageLimit, MaxPageLimit))
 }
 
-// Conversation returns a conversation that who may read; CodeNotFound
-// otherwise, whether it exists or not.
+// Conversation returns a conversation that who may read, with everything folded
+// in that was acknowledged before the call; CodeNotFound otherwise, whether it
+// exists or not.
 func (b *Bridge) Conversation(ctx context.Context, who parley.Identity, id string) (parley.Conversation, error) {
+	if err := b.follower.barrier(ctx); err != nil {
+		return parley.Conversation{}, fmt.Errorf("wait for the log: %w", err)
+	}
 	c, err := b.folds.fresh(ctx, who.Site, id)
 	if err != nil {
 		return parley.Conversation{}, fmt.Errorf("read conversation: %w", err)

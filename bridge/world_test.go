@@ -73,7 +73,9 @@ func (w *world) closeStore() {
 	w.store = nil
 }
 
-func draft(n int) parley.Draft { return parley.NewText(fmt.Sprintf("msg_%05d", n), fmt.Sprintf("text %d", n)) }
+func draft(n int) parley.Draft {
+	return parley.NewText(fmt.Sprintf("msg_%05d", n), fmt.Sprintf("text %d", n))
+}
 
 // say records texts and expects them to be accepted.
 func (w *world) say(who parley.Identity, conversation string, drafts ...parley.Draft) []parley.Appended {
