@@ -42,16 +42,11 @@ type closer struct {
 
 // openNode opens everything and begins to serve. On an error nothing is left
 // open.
-func openNode(ctx context.Context, c config, log *slog.Logger) (n *node, err error) {
-	n = &node{config: c, log: log, failed: make(chan error, 3)}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, n.close(context.WithoutCancel(ctx)))
-		}
-	}()
+func openNode(ctx context.Context, c config, log *slog.Logger) (*node, error) {
+	n := &node{config: c, log: log, failed: make(chan error, 3)}
 	for _, step := range []func(context.Context) error{n.openStore, n.openRooms, n.provision, n.serveMQTT, n.serveHTTP, n.serveMetrics} {
 		if err := step(ctx); err != nil {
-			return nil, err
+			return nil, errors.Join(err, n.close(context.WithoutCancel(ctx)))
 		}
 	}
 	return n, nil
