@@ -98,6 +98,7 @@ func TestMayIn(t *testing.T) {
 		"agent in own closed":     {agent, closed, answers{ok, parley.CodeClosed, parley.CodeClosed, ok}},
 		"colleague in open":       {colleague, open, hidden},
 		"colleague in closed":     {colleague, closed, hidden},
+		"supervisor, missing":     {supervisor, missing, hidden},
 		"supervisor in open":      {supervisor, open, answers{ok, ok, ok, ok}},
 		"supervisor in closed":    {supervisor, closed, answers{ok, parley.CodeClosed, parley.CodeClosed, ok}},
 		"supervisor, other site":  {supervisor, elsewhere, hidden},

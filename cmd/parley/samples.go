@@ -4,7 +4,7 @@ import "github.com/parley-chat/parley/api"
 
 // samples turns the rooms' counters into what /metrics shows.
 func (n *node) samples() []func() []api.Sample {
-	return []func() []api.Sample{n.brokerSamples, n.bridgeSamples, n.storeSamples}
+	return []func() []api.Sample{n.brokerSamples, n.bridgeSamples, n.storeSamples, n.accessSamples}
 }
 
 func counter(name, help string, value int64) api.Sample {
@@ -57,5 +57,15 @@ func (n *node) storeSamples() []api.Sample {
 		counter("store_failures", "Transactions and checkpoints that failed.", s.Failures),
 		counter("store_recoveries", "Times the database was opened again after a disk error.", s.Recoveries),
 		gauge("store_queue", "Writes that wait for the store now.", int64(s.Queued)),
+	}
+}
+
+func (n *node) accessSamples() []api.Sample {
+	s := n.access.Stats()
+	return []api.Sample{
+		counter("sign_ins", "Agents signed in by password.", s.SignIns),
+		counter("sign_in_failures", "Sign-ins with a wrong e-mail address or password.", s.SignInFailures),
+		counter("sign_ins_limited", "Sign-ins refused because of too many failures.", s.SignInsLimited),
+		counter("password_hashes", "Passwords hashed.", s.PasswordHashes),
 	}
 }

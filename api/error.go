@@ -1,0 +1,139 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/parley-chat/parley"
+)
+
+// statusOf is the one place where refusals become HTTP.
+func statusOf(code parley.Code) int {
+	switch code {
+	case parley.CodeInvalid:
+		return http.StatusBadRequest
+	case parley.CodeTooLarge:
+		return http.StatusRequestEntityTooLarge
+	case parley.CodeUnauthenticated:
+		return http.StatusUnauthorized
+	case parley.CodeForbidden:
+		return http.StatusForbidden
+	case parley.CodeNotFound:
+		return http.StatusNotFound
+	case parley.CodeConflict, parley.CodeClosed:
+		return http.StatusConflict
+	case parley.CodeRateLimited:
+		return http.StatusTooManyRequests
+	case parley.CodeUnavailable:
+		return http.StatusServiceUnavailable
+	}
+	return http.StatusInternalServerError
+}
+
+// Retry-After where the refusal itself does not know.
+const (
+	retryLimited     = 10 * time.Second
+	retryUnavailable = 2 * time.Second
+)
+
+// handleError answers what no handler answered. It is the edge that gives up, so
+// it is the one that logs.
+func (s *Server) handleError(err error, c echo.Context) {
+	if c.Response().Committed {
+		s.logError(c, err) // the client has seen a cut answer
+		return
+	}
+	refusal, status := refusalOf(err)
+	if refusal.Code == parley.CodeInternal || refusal.Code == parley.CodeUnavailable {
+		s.logError(c, err)
+	}
+	h := c.Response().Header()
+	h.Set("Cache-Control", "no-store")
+	if wait := retryAfter(refusal.Code, err); wait > 0 {
+		h.Set("Retry-After", strconv.FormatInt(int64((wait+time.Second-1)/time.Second), 10))
+	}
+	if status == http.StatusUnauthorized {
+		h.Set("WWW-Authenticate", `Bearer realm="parley"`)
+	}
+	if err := writeProblem(c, refusal, status); err != nil {
+		s.logError(c, err)
+	}
+}
+
+func (s *Server) logError(c echo.Context, err error) {
+	if errors.Is(c.Request().Context().Err(), context.Canceled) {
+		return // the client has left; nothing failed
+	}
+	s.options.Logger.ErrorContext(c.Request().Context(), "http request failed",
+		"request", c.Response().Header().Get(echo.HeaderXRequestID), "route", c.Path(), "err", err)
+}
+
+// refusalOf translates any error. Those of Echo keep their status, which says
+// more than our code (405, 415).
+func refusalOf(err error) (*parley.Error, int) {
+	var ours *parley.Error
+	var echos *echo.HTTPError
+	switch {
+	case errors.As(err, &ours):
+		return ours, statusOf(ours.Code)
+	case errors.As(err, &echos):
+		return refusalOfEcho(echos.Code), echos.Code
+	case errors.Is(err, parley.ErrOutcomeUnknown), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		return parley.Errorf(parley.CodeUnavailable, "this could not be finished now; try again"), http.StatusServiceUnavailable
+	}
+	return parley.ErrorOf(err), http.StatusInternalServerError
+}
+
+func refusalOfEcho(status int) *parley.Error {
+	switch status {
+	case http.StatusBadRequest:
+		return parley.Errorf(parley.CodeInvalid, "a parameter has the wrong form; see /v1/openapi.yaml")
+	case http.StatusNotFound:
+		return parley.Errorf(parley.CodeNotFound, "there is nothing at this path")
+	case http.StatusMethodNotAllowed:
+		return parley.Errorf(parley.CodeInvalid, "this path does not take that method")
+	case http.StatusRequestEntityTooLarge:
+		return parley.Errorf(parley.CodeTooLarge, "the request body is larger than 256 KiB")
+	case http.StatusUnsupportedMediaType:
+		return parley.Errorf(parley.CodeInvalid, "the request body must be application/json")
+	}
+	return &parley.Error{Code: parley.CodeInternal, Message: "internal error"}
+}
+
+func retryAfter(code parley.Code, err error) time.Duration {
+	var knows interface{ RetryAfter() time.Duration }
+	switch {
+	case errors.As(err, &knows):
+		return knows.RetryAfter()
+	case code == parley.CodeRateLimited:
+		return retryLimited
+	case code == parley.CodeUnavailable:
+		return retryUnavailable
+	}
+	return 0
+}
+
+func writeProblem(c echo.Context, refusal *parley.Error, status int) error {
+	p := Problem{
+		Type: "about:blank", Title: http.StatusText(status), Status: status,
+		Detail: refusal.Message, Code: refusal.Code, Retry: refusal.Code.Retry(),
+	}
+	if refusal.ID != "" {
+		p.Id = &refusal.ID
+	}
+	body, err := json.Marshal(p)
+	if err != nil {
+		return fmt.Errorf("encode problem: %w", err)
+	}
+	if c.Request().Method == http.MethodHead {
+		return c.NoContent(status)
+	}
+	return c.Blob(status, "application/problem+json", body)
+}
