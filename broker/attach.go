@@ -26,7 +26,7 @@ func (s *session) startAll(subs []parley.Subscription) {
 			if err == nil {
 				break
 			}
-			if parley.ErrorOf(err).Code != parley.CodeInternal {
+			if !parley.ErrorOf(err).Code.Retry() {
 				s.broker.options.Logger.Info("subscription dropped", "device", s.device, "filter", sub.Filter, "error", err)
 				s.drop(sub.Filter)
 				break

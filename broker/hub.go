@@ -40,6 +40,7 @@ func (h *hub) enter(s *session) (older *session) {
 func (h *hub) leave(s *session) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	s.left = true
 	if h.devices[s.device] == s {
 		delete(h.devices, s.device)
 	}
@@ -71,7 +72,9 @@ func (h *hub) each(fn func(*session)) {
 func (h *hub) watchQueue(s *session) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	put(h.queues, s.who.Site, s)
+	if !s.left {
+		put(h.queues, s.who.Site, s)
+	}
 }
 
 func (h *hub) unwatchQueue(s *session) {
@@ -84,7 +87,9 @@ func (h *hub) unwatchQueue(s *session) {
 func (h *hub) watch(stream parley.Stream, s *session) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	put(h.watches, stream, s)
+	if !s.left {
+		put(h.watches, stream, s)
+	}
 }
 
 func (h *hub) unwatch(stream parley.Stream, s *session) {
@@ -96,7 +101,9 @@ func (h *hub) unwatch(stream parley.Stream, s *session) {
 func (h *hub) deliver(src *source) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	put(h.streams, src.stream, src)
+	if !src.pump.session.left {
+		put(h.streams, src.stream, src)
+	}
 }
 
 func (h *hub) undeliver(src *source) {

@@ -131,7 +131,7 @@ func (p *pump) run() {
 				return
 			}
 		}
-		if err != nil {
+		if err != nil && p.ctx.Err() == nil {
 			p.session.broker.options.Logger.Warn("delivery is behind", "device", p.session.device, "error", err)
 			p.rest(pumpPause)
 		}

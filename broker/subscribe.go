@@ -35,13 +35,12 @@ func subackCode(err error, version byte) byte {
 	if version < 5 {
 		return packets.ErrUnspecifiedError.Code
 	}
-	var e *parley.Error
-	switch {
-	case !errors.As(err, &e):
+	switch code := parley.ErrorOf(err).Code; {
+	case code.Retry():
 		return packets.ErrUnspecifiedError.Code // the store; try again
-	case e.Code == parley.CodeInvalid:
+	case code == parley.CodeInvalid:
 		return packets.ErrTopicFilterInvalid.Code
-	case e.Code == parley.CodeTooLarge:
+	case code == parley.CodeTooLarge:
 		return packets.ErrQuotaExceeded.Code
 	}
 	return packets.ErrNotAuthorized.Code
