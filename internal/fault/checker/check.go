@@ -1,0 +1,133 @@
+package checker
+
+import (
+	"encoding/json"
+	"reflect"
+
+	"github.com/parley-chat/parley"
+)
+
+// Check compares the journals with the streams. The run must be over: every
+// sender has its acknowledgements and every device has had the time to catch
+// up. What must hold:
+//   - each stream is 1, 2, 3 … in the order it was read;
+//   - a (sender, id) is stored once, with the content that was sent, and at the
+//     position that was acknowledged;
+//   - everything acknowledged is stored; what was refused is not, and nothing is
+//     that nobody sent;
+//   - messages of one device stand in the order in which it first sent them;
+//   - each device has shown exactly what it is owed, in the stream's order.
+//
+// Messages of users without a journal, and control entries, are not traced to
+// a sender.
+func Check(journals []Record, streams []Stream) *Report {
+	c := &check{report: &Report{}, stored: map[string]*stream{}}
+	for _, s := range streams {
+		c.stored[s.Conversation] = c.readStream(s)
+	}
+	devices, order := byDevice(journals)
+	for _, d := range order {
+		c.checkSender(d, devices[d])
+		c.checkDevice(d, devices[d])
+	}
+	c.checkOrigins(journals, streams)
+	return c.report
+}
+
+// author names a message within a conversation.
+type author struct{ sender, id string }
+
+// stream is a stored stream, indexed.
+type stream struct {
+	entries  []parley.Entry
+	bySeq    map[int64]*parley.Entry
+	byAuthor map[author]*parley.Entry
+}
+
+type check struct {
+	report *Report
+	stored map[string]*stream
+}
+
+func byDevice(records []Record) (devices map[string][]Record, order []string) {
+	devices = map[string][]Record{}
+	for _, r := range records {
+		if _, ok := devices[r.Device]; !ok {
+			order = append(order, r.Device)
+		}
+		devices[r.Device] = append(devices[r.Device], r)
+	}
+	return devices, order
+}
+
+// readStream indexes a stream and checks it in itself.
+func (c *check) readStream(in Stream) *stream {
+	r := c.report
+	s := &stream{entries: in.Entries, bySeq: map[int64]*parley.Entry{}, byAuthor: map[author]*parley.Entry{}}
+	var last int64
+	for i := range in.Entries {
+		e := &in.Entries[i]
+		r.Stored++
+		switch {
+		case s.bySeq[e.Seq] != nil:
+			r.find(&r.Doubled, "%s: seq %d is stored twice", in.Conversation, e.Seq)
+		case e.Seq <= last:
+			r.find(&r.Reordered, "%s: seq %d comes after seq %d", in.Conversation, e.Seq, last)
+		case e.Seq > last+1:
+			r.find(&r.Gaps, "%s: seq %d follows seq %d", in.Conversation, e.Seq, last)
+		}
+		last = max(last, e.Seq)
+		by := author{e.Sender, e.ID}
+		if first := s.byAuthor[by]; first != nil {
+			r.find(&r.Doubled, "%s: message %s of %s is stored as seq %d and seq %d", in.Conversation, e.ID, e.Sender, first.Seq, e.Seq)
+			continue
+		}
+		s.byAuthor[by], s.bySeq[e.Seq] = e, e
+	}
+	return s
+}
+
+// lookup returns the stored entry of a message, nil if there is none.
+func (c *check) lookup(conversation, sender, id string) *parley.Entry {
+	s := c.stored[conversation]
+	if s == nil {
+		return nil
+	}
+	return s.byAuthor[author{sender, id}]
+}
+
+// checkOrigins finds stored messages that their sender did not send.
+func (c *check) checkOrigins(journals []Record, streams []Stream) {
+	type message struct{ conversation, sender, id string }
+	sent, known := map[message]bool{}, map[string]bool{}
+	for _, r := range journals {
+		if r.Event == Sent {
+			sent[message{r.Conversation, r.User, r.ID}] = true
+			known[r.User] = true
+		}
+	}
+	for _, s := range streams {
+		for _, e := range s.Entries {
+			if known[e.Sender] && !sent[message{s.Conversation, e.Sender, e.ID}] {
+				c.report.find(&c.report.Unexplained, "%s: seq %d (message %s) was never sent by %s", s.Conversation, e.Seq, e.ID, e.Sender)
+			}
+		}
+	}
+}
+
+// sameBody compares two bodies as JSON, so that spacing and the order of keys
+// do not matter. An absent body is an empty object.
+func sameBody(a, b json.RawMessage) bool {
+	return reflect.DeepEqual(decoded(a), decoded(b))
+}
+
+func decoded(body json.RawMessage) any {
+	if len(body) == 0 {
+		return map[string]any{}
+	}
+	var v any
+	if json.Unmarshal(body, &v) != nil {
+		return string(body)
+	}
+	return v
+}

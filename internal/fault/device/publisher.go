@@ -1,0 +1,244 @@
+package device
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/mochi-mqtt/server/v2/packets"
+
+	"github.com/parley-chat/parley"
+	"github.com/parley-chat/parley/internal/fault/checker"
+)
+
+// Endpoint is where a device finds the server.
+type Endpoint struct {
+	REST *REST
+	MQTT string // host and port of MQTT on TCP
+}
+
+// Publisher is a device that writes into one conversation: it keeps an outbox,
+// has several messages under way, and sends again what was not acknowledged
+// when a connection ended. Its methods are safe for concurrent use.
+type Publisher struct {
+	Conversation string
+	Session      *Session
+	Journal      checker.Journal
+
+	endpoint Endpoint
+	window   int
+	serve    func(ctx context.Context, token string) error
+	outbox   *outbox
+	acked    atomic.Int64
+	refused  atomic.Int64
+	trouble  lastError
+}
+
+// NewPublisher returns a publisher of our own minimal MQTT 5 client, which sees
+// the position in each acknowledgement. window is how many messages may be
+// unacknowledged at once, at most the server's Receive Maximum.
+func NewPublisher(e Endpoint, s *Session, conversation string, window int) *Publisher {
+	p := &Publisher{Conversation: conversation, Session: s, endpoint: e, window: window, outbox: newOutbox()}
+	p.serve = p.serveRaw
+	return p
+}
+
+// NewPahoPublisher returns a publisher of the Eclipse client for MQTT 3.1.1,
+// which knows nothing of us.
+func NewPahoPublisher(e Endpoint, s *Session, conversation string, window int) *Publisher {
+	p := &Publisher{Conversation: conversation, Session: s, endpoint: e, window: window, outbox: newOutbox()}
+	p.serve = p.servePaho
+	return p
+}
+
+// Send puts a text message into the outbox and returns its id. It never blocks.
+func (p *Publisher) Send(text string) (id string) {
+	d := parley.NewText(parley.NewID(parley.PrefixMessage), text)
+	p.outbox.add(d)
+	return d.ID
+}
+
+// Pending is how many messages are neither acknowledged nor refused yet.
+func (p *Publisher) Pending() int { return p.outbox.pending() }
+
+// Acked is how many messages have been acknowledged.
+func (p *Publisher) Acked() int64 { return p.acked.Load() }
+
+// Refused is how many messages the server has refused for good.
+func (p *Publisher) Refused() int64 { return p.refused.Load() }
+
+// Err is why the last connection ended or was not made, nil if none has.
+func (p *Publisher) Err() error { return p.trouble.load() }
+
+// Run connects, sends and reconnects until ctx ends.
+func (p *Publisher) Run(ctx context.Context) {
+	reconnect(ctx, p.endpoint.REST, p.Session, &p.trouble, p.serve)
+}
+
+// serveRaw sends over one connection until it ends.
+func (p *Publisher) serveRaw(ctx context.Context, token string) error {
+	c, _, err := Connect(ctx, p.endpoint.MQTT, Options{
+		Version: MQTT5, ClientID: p.Session.ClientID(), Password: token, CleanStart: true,
+	})
+	if err != nil {
+		return err
+	}
+	f := flight{publisher: p, conn: c, ids: map[uint16]string{}, ended: make(chan struct{})}
+	stop := context.AfterFunc(ctx, c.Close)
+	defer stop()
+	var reader sync.WaitGroup
+	reader.Add(1)
+	go func() {
+		defer reader.Done()
+		defer close(f.ended)
+		f.err = f.readAcks()
+	}()
+	p.outbox.rewind()
+	err = f.write()
+	c.Close()
+	reader.Wait()
+	return errors.Join(err, f.err)
+}
+
+// flight is what is under way on one connection of ours.
+type flight struct {
+	publisher *Publisher
+	conn      *Conn
+	ended     chan struct{}
+	err       error // of the reader; read it after ended
+
+	mu  sync.Mutex
+	ids map[uint16]string // packet identifier to message id
+}
+
+func (f *flight) write() error {
+	p := f.publisher
+	topic := p.Session.Topic(parley.TopicSend, p.Conversation)
+	ping := time.NewTicker(keepAlive * time.Second / 2)
+	defer ping.Stop()
+	var packetID uint16
+	for {
+		d, again, ok := p.outbox.take(p.window)
+		if !ok {
+			select {
+			case <-p.outbox.changed:
+			case <-ping.C:
+				if err := f.conn.Ping(); err != nil {
+					return err
+				}
+			case <-f.ended:
+				return nil
+			}
+			continue
+		}
+		packetID = packetID%65535 + 1
+		f.mu.Lock()
+		f.ids[packetID] = d.ID
+		f.mu.Unlock()
+		payload, err := p.note(d, again)
+		if err != nil {
+			return err
+		}
+		if err := f.conn.Publish(packetID, topic, payload); err != nil {
+			return err
+		}
+	}
+}
+
+func (f *flight) readAcks() error {
+	for {
+		pk, err := f.conn.Read()
+		if err != nil {
+			return err
+		}
+		switch pk.FixedHeader.Type {
+		case packets.Puback:
+			f.mu.Lock()
+			id, ok := f.ids[pk.PacketID]
+			delete(f.ids, pk.PacketID)
+			f.mu.Unlock()
+			if !ok {
+				return fmt.Errorf("PUBACK for packet identifier %d, which is not in use", pk.PacketID)
+			}
+			f.publisher.settle(id, pk.ReasonCode < 0x80, SeqOf(pk))
+		case packets.Disconnect:
+			return fmt.Errorf("disconnected by the server, reason 0x%02x", pk.ReasonCode)
+		}
+	}
+}
+
+// note journals a draft that goes on the wire and returns its payload.
+func (p *Publisher) note(d parley.Draft, again bool) ([]byte, error) {
+	payload, err := json.Marshal(d)
+	if err != nil {
+		return nil, fmt.Errorf("encode draft: %w", err)
+	}
+	if !again {
+		p.Journal.Add(checker.Record{
+			Device: p.Session.ClientID(), User: p.Session.User, Event: checker.Sent,
+			Conversation: p.Conversation, ID: d.ID, Type: d.Type, Body: d.Body,
+		})
+	}
+	return payload, nil
+}
+
+// settle journals an acknowledgement or a refusal.
+func (p *Publisher) settle(id string, positive bool, seq int64) {
+	event, count := checker.Acked, &p.acked
+	if !positive {
+		event, count = checker.Refused, &p.refused
+	}
+	p.Journal.Add(checker.Record{
+		Device: p.Session.ClientID(), User: p.Session.User, Event: event,
+		Conversation: p.Conversation, ID: id, Seq: seq,
+	})
+	if p.outbox.settle(id) {
+		count.Add(1)
+	}
+}
+
+// lastError remembers why a device is not connected.
+type lastError struct {
+	mu  sync.Mutex
+	err error
+}
+
+func (l *lastError) store(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.err = err
+}
+
+func (l *lastError) load() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.err
+}
+
+// Full jitter up to this: the server is usually back at once, and the tests are
+// in a hurry.
+const maxBackoff = 100 * time.Millisecond
+
+// reconnect calls serve again and again until ctx ends, each time with a token
+// that is valid.
+func reconnect(ctx context.Context, rest *REST, s *Session, trouble *lastError, serve func(context.Context, string) error) {
+	for ctx.Err() == nil {
+		token, err := rest.Token(ctx, s)
+		if err == nil {
+			err = serve(ctx, token)
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		trouble.store(err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Duration(rand.Int64N(int64(maxBackoff)))):
+		}
+	}
+}

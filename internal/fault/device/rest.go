@@ -1,0 +1,199 @@
+// Package device plays the devices of visitors and agents: independent clients
+// of the REST API and of MQTT, in both protocol versions, that write down what
+// they sent, what was acknowledged and what they would have shown.
+package device
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/parley-chat/parley"
+)
+
+// REST speaks to the REST API. It is safe for concurrent use.
+type REST struct {
+	base string
+	http *http.Client
+}
+
+// NewREST returns a client of the server at base, a URL without a slash at the
+// end.
+func NewREST(base string) *REST {
+	return &REST{base: base, http: &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{}}}
+}
+
+// Close drops idle connections.
+func (r *REST) Close() { r.http.CloseIdleConnections() }
+
+// Session is the credentials of one device. Its token is renewed in place; it
+// is safe for concurrent use.
+type Session struct {
+	Site   string
+	User   string
+	Device string
+
+	mu      sync.Mutex
+	token   string
+	expires time.Time
+	refresh string
+}
+
+// ClientID is the MQTT client identifier of the device.
+func (s *Session) ClientID() string { return s.User + "." + s.Device }
+
+// Topic returns the topic or filter of kind for a conversation, which may be
+// parley.Any.
+func (s *Session) Topic(kind parley.TopicKind, conversation string) string {
+	return parley.ConversationTopic(kind, s.Site, conversation).String()
+}
+
+type sessionBody struct {
+	Site           string `json:"site"`
+	User           string `json:"user"`
+	Device         string `json:"device"`
+	Token          string `json:"token"`
+	TokenExpiresAt int64  `json:"tokenExpiresAt"`
+	RefreshToken   string `json:"refreshToken"`
+}
+
+func (s *Session) take(b sessionBody) {
+	s.token, s.refresh, s.expires = b.Token, b.RefreshToken, time.UnixMilli(b.TokenExpiresAt)
+}
+
+// Visitor makes a new visitor with one device on the site of the public key.
+func (r *REST) Visitor(ctx context.Context, siteKey, name string) (*Session, error) {
+	return r.signIn(ctx, "/v1/visitor-sessions", map[string]string{"siteKey": siteKey, "name": name})
+}
+
+// Agent signs an agent in on a new device.
+func (r *REST) Agent(ctx context.Context, site, email, password string) (*Session, error) {
+	return r.signIn(ctx, "/v1/agent-sessions", map[string]string{"site": site, "email": email, "password": password})
+}
+
+func (r *REST) signIn(ctx context.Context, path string, request map[string]string) (*Session, error) {
+	var b sessionBody
+	if err := r.do(ctx, http.MethodPost, path, "", request, &b); err != nil {
+		return nil, fmt.Errorf("sign in: %w", err)
+	}
+	s := &Session{Site: b.Site, User: b.User, Device: b.Device}
+	s.take(b)
+	return s, nil
+}
+
+// renewBefore is how long before its end a token is renewed.
+const renewBefore = time.Minute
+
+// Token returns a token of s that is good for a minute at least, and renews it
+// first where necessary.
+func (r *REST) Token(ctx context.Context, s *Session) (string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if time.Until(s.expires) > renewBefore {
+		return s.token, nil
+	}
+	var b sessionBody
+	if err := r.do(ctx, http.MethodPost, "/v1/tokens/refresh", "", map[string]string{"refreshToken": s.refresh}, &b); err != nil {
+		return "", fmt.Errorf("renew token: %w", err)
+	}
+	s.take(b)
+	return s.token, nil
+}
+
+// Claim makes the agent of s responsible for a conversation. Claiming again
+// changes nothing.
+func (r *REST) Claim(ctx context.Context, s *Session, conversation string) error {
+	return r.as(ctx, s, http.MethodPost, "/v1/conversations/"+conversation+"/claim", nil, &struct{}{})
+}
+
+const entriesPage = 200
+
+// Entries reads a conversation's messages stream from the beginning to its
+// present head.
+func (r *REST) Entries(ctx context.Context, s *Session, conversation string) ([]parley.Entry, error) {
+	stream := parley.MessagesOf(s.Site, conversation)
+	var all []parley.Entry
+	for after := int64(0); ; {
+		var page struct {
+			Head    int64             `json:"head"`
+			Entries []json.RawMessage `json:"entries"`
+		}
+		path := fmt.Sprintf("/v1/conversations/%s/messages?after=%d&limit=%d", conversation, after, entriesPage)
+		if err := r.as(ctx, s, http.MethodGet, path, nil, &page); err != nil {
+			return nil, fmt.Errorf("read conversation: %w", err)
+		}
+		for _, raw := range page.Entries {
+			e, _, err := parley.DecodeEntry(stream, raw)
+			if err != nil {
+				return nil, fmt.Errorf("read conversation: %w", err)
+			}
+			all = append(all, e)
+			after = max(after, e.Seq)
+		}
+		if len(page.Entries) == 0 {
+			return all, nil
+		}
+	}
+}
+
+func (r *REST) as(ctx context.Context, s *Session, method, path string, request, answer any) error {
+	token, err := r.Token(ctx, s)
+	if err != nil {
+		return err
+	}
+	return r.do(ctx, method, path, token, request, answer)
+}
+
+// do makes one request. A refusal becomes a *parley.Error, anything else that
+// is not 2xx, and every network error, an ordinary one.
+func (r *REST) do(ctx context.Context, method, path, token string, request, answer any) error {
+	body := io.Reader(http.NoBody)
+	if request != nil {
+		data, err := json.Marshal(request)
+		if err != nil {
+			return fmt.Errorf("encode request: %w", err)
+		}
+		body = bytes.NewReader(data)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, r.base+path, body)
+	if err != nil {
+		return fmt.Errorf("make request: %w", err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	resp, err := r.http.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	data, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return fmt.Errorf("%s %s: read answer: %w", method, path, err)
+	}
+	if resp.StatusCode/100 != 2 {
+		return refusal(resp.StatusCode, data)
+	}
+	if err := json.Unmarshal(data, answer); err != nil {
+		return fmt.Errorf("%s %s: decode answer: %w", method, path, err)
+	}
+	return nil
+}
+
+func refusal(status int, data []byte) error {
+	var problem struct {
+		Code   parley.Code `json:"code"`
+		Detail string      `json:"detail"`
+		ID     string      `json:"id"`
+	}
+	if json.Unmarshal(data, &problem) != nil || problem.Code == "" {
+		return fmt.Errorf("status %d without a problem", status)
+	}
+	return &parley.Error{Code: problem.Code, Message: problem.Detail, ID: problem.ID}
+}

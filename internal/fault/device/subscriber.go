@@ -1,0 +1,181 @@
+package device
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/mochi-mqtt/server/v2/packets"
+
+	"github.com/parley-chat/parley"
+	"github.com/parley-chat/parley/internal/fault/checker"
+)
+
+// Subscriber is a device that receives the conversations its user takes part
+// in, through one membership filter, and journals what it would show: the first
+// delivery of each entry. It never fetches what is missing by REST, so a hole
+// in the deliveries is a hole in its journal. It is safe for concurrent use.
+type Subscriber struct {
+	Session *Session
+	Journal checker.Journal
+
+	endpoint   Endpoint
+	window     uint16
+	serve      func(ctx context.Context, token string) error
+	subscribed chan struct{} // closed when a subscription was granted for the first time
+	granted    sync.Once
+	trouble    lastError
+
+	mu    sync.Mutex
+	shown map[string]map[int64]bool // conversation to seqs
+	again int                       // deliveries of what was shown already
+}
+
+// NewSubscriber returns a subscriber of our own minimal MQTT 5 client. window
+// is its Receive Maximum; 0 is the protocol's own.
+func NewSubscriber(e Endpoint, s *Session, window uint16) *Subscriber {
+	d := newSubscriber(e, s)
+	d.window = window
+	d.serve = d.serveRaw
+	return d
+}
+
+// NewPahoSubscriber returns a subscriber of the Eclipse client for MQTT 3.1.1.
+func NewPahoSubscriber(e Endpoint, s *Session) *Subscriber {
+	d := newSubscriber(e, s)
+	d.serve = d.servePaho
+	return d
+}
+
+func newSubscriber(e Endpoint, s *Session) *Subscriber {
+	return &Subscriber{Session: s, endpoint: e, subscribed: make(chan struct{}), shown: map[string]map[int64]bool{}}
+}
+
+// Run connects, receives and reconnects until ctx ends. The session is kept
+// between connections.
+func (d *Subscriber) Run(ctx context.Context) {
+	reconnect(ctx, d.endpoint.REST, d.Session, &d.trouble, d.serve)
+}
+
+// Subscribed is closed when the server has granted the subscription once.
+func (d *Subscriber) Subscribed() <-chan struct{} { return d.subscribed }
+
+// Follow journals that the device is owed every entry of the conversation
+// behind after.
+func (d *Subscriber) Follow(conversation string, after int64) {
+	d.Journal.Add(checker.Record{
+		Device: d.Session.ClientID(), User: d.Session.User, Event: checker.Follows,
+		Conversation: conversation, Seq: after,
+	})
+}
+
+// Shown is how many different entries of the conversation the device has shown.
+func (d *Subscriber) Shown(conversation string) int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.shown[conversation])
+}
+
+// Repeated is how many deliveries were of entries shown before, which QoS 1
+// allows.
+func (d *Subscriber) Repeated() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.again
+}
+
+// Err is why the last connection ended or was not made, nil if none has.
+func (d *Subscriber) Err() error { return d.trouble.load() }
+
+func (d *Subscriber) filter() string {
+	return d.Session.Topic(parley.TopicMessages, parley.Any)
+}
+
+func (d *Subscriber) grant() { d.granted.Do(func() { close(d.subscribed) }) }
+
+// show journals an entry that has arrived, unless it was shown before. What is
+// not an entry of a messages stream is an error.
+func (d *Subscriber) show(topic string, payload []byte) error {
+	t, err := parley.ParseTopic(topic)
+	if err != nil {
+		return fmt.Errorf("delivery on an unknown topic: %w", err)
+	}
+	stream, ok := t.Stream()
+	if !ok || t.Kind != parley.TopicMessages {
+		return fmt.Errorf("delivery on %s, which was not subscribed", t.Kind)
+	}
+	e, _, err := parley.DecodeEntry(stream, payload)
+	if err != nil {
+		return fmt.Errorf("delivery: %w", err)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	seqs := d.shown[t.Conversation]
+	if seqs == nil {
+		seqs = map[int64]bool{}
+		d.shown[t.Conversation] = seqs
+	}
+	if seqs[e.Seq] {
+		d.again++
+		return nil
+	}
+	seqs[e.Seq] = true
+	d.Journal.Add(checker.Record{
+		Device: d.Session.ClientID(), User: d.Session.User, Event: checker.Shown, Conversation: t.Conversation,
+		Seq: e.Seq, ID: e.ID, Sender: e.Sender, Type: e.Type, Body: e.Body,
+	})
+	return nil
+}
+
+// serveRaw receives over one connection until it ends.
+func (d *Subscriber) serveRaw(ctx context.Context, token string) error {
+	c, _, err := Connect(ctx, d.endpoint.MQTT, Options{
+		Version: MQTT5, ClientID: d.Session.ClientID(), Password: token, ReceiveMaximum: d.window,
+	})
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	stop := context.AfterFunc(ctx, c.Close)
+	defer stop()
+	ended := make(chan struct{})
+	var pinger sync.WaitGroup
+	pinger.Add(1)
+	go func() {
+		defer pinger.Done()
+		c.pingEvery(keepAlive*time.Second/2, ended)
+	}()
+	defer pinger.Wait()
+	defer close(ended)
+	if err := c.Subscribe(1, d.filter()); err != nil {
+		return err
+	}
+	for {
+		pk, err := c.Read()
+		if err != nil {
+			return err
+		}
+		if err := d.receive(c, pk); err != nil {
+			return err
+		}
+	}
+}
+
+func (d *Subscriber) receive(c *Conn, pk *packets.Packet) error {
+	switch pk.FixedHeader.Type {
+	case packets.Suback:
+		if len(pk.ReasonCodes) != 1 || pk.ReasonCodes[0] >= 0x80 {
+			return fmt.Errorf("subscription refused, reason %#x", pk.ReasonCodes)
+		}
+		d.grant()
+	case packets.Publish:
+		if err := d.show(pk.TopicName, pk.Payload); err != nil {
+			return err
+		}
+		return c.Acknowledge(pk.PacketID) // after the journal: acknowledged means shown
+	case packets.Disconnect:
+		return fmt.Errorf("disconnected by the server, reason 0x%02x", pk.ReasonCode)
+	}
+	return nil
+}

@@ -1,0 +1,24 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+)
+
+// Build compiles cmd/parley of the module around the working directory into dir
+// and returns the path of the binary. With race, it carries the race detector,
+// which needs cgo.
+func Build(ctx context.Context, dir string, race bool) (string, error) {
+	binary := filepath.Join(dir, "parley")
+	args := []string{"build", "-o", binary}
+	if race {
+		args = append(args, "-race")
+	}
+	args = append(args, "github.com/parley-chat/parley/cmd/parley")
+	if out, err := exec.CommandContext(ctx, "go", args...).CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build parley: %w\n%s", err, out)
+	}
+	return binary, nil
+}
