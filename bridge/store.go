@@ -60,8 +60,8 @@ type Store interface {
 	// the first call. The same bytes come back for ever.
 	Secret(ctx context.Context, name string, n int) ([]byte, error)
 
-	// EntriesSince returns entries of all streams with server time >= at, in
-	// the order (at, stream, seq), that come after the position given by the
+	// EntriesSince returns entries of all streams with server time >= at, ordered
+	// by time, then in any fixed order of streams, then by seq, that come after the position given by the
 	// last entry of the previous page (nil for the first page), at most limit.
 	// It serves readers that find work after a restart.
 	EntriesSince(ctx context.Context, at int64, after *parley.Entry, limit int) ([]parley.Entry, error)

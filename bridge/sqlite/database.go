@@ -1,0 +1,174 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"runtime"
+
+	_ "modernc.org/sqlite" // registers the driver
+
+	"github.com/parley-chat/parley"
+)
+
+// database is the connection that writes, with its prepared statements. It has
+// one owner: whoever opens the store, then the writer.
+type database struct {
+	pool       *sql.DB
+	conn       *sql.Conn
+	statements map[string]*sql.Stmt
+}
+
+// openDatabase opens the file for writing, in WAL mode with an fsync in every
+// commit. It fails if the file system does not do WAL.
+func openDatabase(ctx context.Context, dir string) (*database, error) {
+	pool, err := openPool(dir,
+		"busy_timeout(5000)",
+		"synchronous(FULL)",
+		"fullfsync(1)",            // a Mac's fsync does not reach the disk without it
+		"checkpoint_fullfsync(1)", // the same for checkpoints
+		"wal_autocheckpoint(0)",   // ours reports errors, SQLite's swallows them
+		"journal_size_limit(67108864)",
+		"cache_size(-16384)",
+	)
+	if err != nil {
+		return nil, err
+	}
+	pool.SetMaxOpenConns(1)
+	conn, err := pool.Conn(ctx)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("connect: %w", err), pool.Close())
+	}
+	d := &database{pool: pool, conn: conn, statements: map[string]*sql.Stmt{}}
+	var mode string
+	err = conn.QueryRowContext(ctx, `PRAGMA journal_mode = WAL`).Scan(&mode)
+	if err == nil && mode != "wal" {
+		err = fmt.Errorf("this file system gives journal mode %q, Parley needs wal: use a local disk", mode)
+	}
+	if err != nil {
+		return nil, errors.Join(err, d.close())
+	}
+	return d, nil
+}
+
+func openPool(dir string, pragmas ...string) (*sql.DB, error) {
+	path, err := filepath.Abs(filepath.Join(dir, databaseFile))
+	if err != nil {
+		return nil, err
+	}
+	name := url.URL{Scheme: "file", Path: path, RawQuery: url.Values{"_pragma": pragmas}.Encode()}
+	return sql.Open("sqlite", name.String())
+}
+
+// prepareStore migrates, makes durable whatever can be read, and returns the
+// epoch.
+func (d *database) prepareStore(ctx context.Context) (epoch string, err error) {
+	if err := d.migrate(ctx, migrations()); err != nil {
+		return "", err
+	}
+	_, err = d.conn.ExecContext(ctx, `INSERT INTO meta (key, value) VALUES ('epoch', ?) ON CONFLICT DO NOTHING`, parley.NewID(parley.PrefixEpoch))
+	if err != nil {
+		return "", fmt.Errorf("save the epoch: %w", err)
+	}
+	if err := d.checkpointAll(ctx); err != nil {
+		return "", err
+	}
+	return d.epoch(ctx)
+}
+
+func (d *database) epoch(ctx context.Context) (epoch string, err error) {
+	if err := d.conn.QueryRowContext(ctx, `SELECT value FROM meta WHERE key = 'epoch'`).Scan(&epoch); err != nil {
+		return "", fmt.Errorf("read the epoch: %w", err)
+	}
+	return epoch, nil
+}
+
+// checkpointAll copies the whole write-ahead log into the database file, fsyncs
+// that and empties the log. It relies on no fsync that came before it: commits
+// found in the log may have been written by a process that died before its
+// fsync, or whose fsync failed.
+func (d *database) checkpointAll(ctx context.Context) error {
+	var busy, frames, copied int
+	err := d.conn.QueryRowContext(ctx, `PRAGMA wal_checkpoint(TRUNCATE)`).Scan(&busy, &frames, &copied)
+	if err != nil {
+		return fmt.Errorf("checkpoint: %w", err)
+	}
+	if busy != 0 {
+		return errors.New("checkpoint: another process is reading the database")
+	}
+	return nil
+}
+
+// checkpoint copies what it can of the write-ahead log without waiting for
+// readers.
+func (d *database) checkpoint() error {
+	var busy, frames, copied int
+	err := d.conn.QueryRowContext(context.Background(), `PRAGMA wal_checkpoint(PASSIVE)`).Scan(&busy, &frames, &copied)
+	if err != nil {
+		return fmt.Errorf("checkpoint: %w", err)
+	}
+	return nil
+}
+
+// statement returns the prepared statement for query, which is a constant: the
+// set of statements is bounded.
+func (d *database) statement(query string) (*sql.Stmt, error) {
+	if st, ok := d.statements[query]; ok {
+		return st, nil
+	}
+	st, err := d.conn.PrepareContext(context.Background(), query)
+	if err != nil {
+		return nil, err
+	}
+	d.statements[query] = st
+	return st, nil
+}
+
+func (d *database) close() error {
+	var errs []error
+	for _, st := range d.statements {
+		errs = append(errs, st.Close())
+	}
+	errs = append(errs, d.conn.Close(), d.pool.Close())
+	return errors.Join(errs...)
+}
+
+// readers are the connections that read. A statement that serves one page of
+// anything is prepared once.
+type readers struct {
+	pool                                       *sql.DB
+	after, before, head, sinceFirst, sinceNext *sql.Stmt
+}
+
+func openReaders(ctx context.Context, dir string) (*readers, error) {
+	pool, err := openPool(dir, "busy_timeout(5000)", "query_only(1)", "cache_size(-4096)")
+	if err != nil {
+		return nil, err
+	}
+	n := max(4, 2*runtime.GOMAXPROCS(0))
+	pool.SetMaxOpenConns(n)
+	pool.SetMaxIdleConns(n)
+	r := &readers{pool: pool}
+	for query, st := range map[string]**sql.Stmt{
+		readAfter: &r.after, readBefore: &r.before, readHead: &r.head,
+		readSince: &r.sinceFirst, readSinceEntry: &r.sinceNext,
+	} {
+		if *st, err = pool.PrepareContext(ctx, query); err != nil {
+			return nil, errors.Join(fmt.Errorf("prepare to read: %w", err), r.close())
+		}
+	}
+	return r, nil
+}
+
+func (r *readers) close() error {
+	var errs []error
+	for _, st := range []*sql.Stmt{r.after, r.before, r.head, r.sinceFirst, r.sinceNext} {
+		if st != nil {
+			errs = append(errs, st.Close())
+		}
+	}
+	return errors.Join(append(errs, r.pool.Close())...)
+}

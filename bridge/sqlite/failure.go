@@ -1,0 +1,103 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	driver "modernc.org/sqlite"
+	code "modernc.org/sqlite/lib"
+
+	"github.com/parley-chat/parley"
+)
+
+// failure is what an error of the database means for the store.
+type failure int
+
+const (
+	failureRefused failure = iota // this statement only; the transaction can be made without it
+	failureFull                   // no space; nothing was written, later it may work
+	failureSuspect                // the disk failed: what is on it is not known
+	failureDamaged                // the file is not a sound database
+)
+
+// classify sorts the errors that statements and commits return.
+func classify(err error) failure {
+	var e *driver.Error
+	if !errors.As(err, &e) {
+		return failureRefused
+	}
+	switch e.Code() & 0xff { // the low byte is the primary code
+	case code.SQLITE_FULL:
+		return failureFull
+	case code.SQLITE_CORRUPT, code.SQLITE_NOTADB:
+		return failureDamaged
+	case code.SQLITE_IOERR, code.SQLITE_CANTOPEN, code.SQLITE_PROTOCOL, code.SQLITE_READONLY, code.SQLITE_MISUSE, code.SQLITE_INTERNAL:
+		return failureSuspect
+	}
+	return failureRefused
+}
+
+// unavailable returns a temporary error: nothing was written.
+func unavailable(cause error) error {
+	return fmt.Errorf("%w: %w", parley.Errorf(parley.CodeUnavailable, "the server cannot store this right now; send it again"), cause)
+}
+
+// unknown returns a temporary error after which the writes may be there or not.
+func unknown(cause error) error {
+	return fmt.Errorf("%w: %w", parley.ErrOutcomeUnknown, unavailable(cause))
+}
+
+// explain adds to err what the person who runs the server has to do, where that
+// is known.
+func (s *Store) explain(err error) error {
+	switch classify(err) {
+	case failureFull:
+		return fmt.Errorf("no space left for the store in %s; free some, it goes on by itself: %w", s.dir, err)
+	case failureDamaged:
+		return fmt.Errorf("the database in %s is damaged; stop Parley, keep a copy of the folder, check the disk and restore the newest backup: %w", s.dir, err)
+	}
+	return err
+}
+
+// health is what the writer tells others about its state.
+type health struct {
+	failing   atomic.Bool           // the last transaction failed
+	down      atomic.Pointer[error] // why no transaction is tried, nil if they are
+	busySince atomic.Int64          // Unix nanoseconds since when a transaction runs, 0 if none
+}
+
+// stuckAfter is how long a transaction may take before the store no longer
+// calls itself ready.
+const stuckAfter = 5 * time.Second
+
+func (h *health) err(now time.Time) error {
+	if err := h.down.Load(); err != nil {
+		return unavailable(*err)
+	}
+	since := h.busySince.Load()
+	if since == 0 {
+		return nil
+	}
+	if took := now.Sub(time.Unix(0, since)); took > stuckAfter {
+		return unavailable(fmt.Errorf("the disk has not answered for %s", took.Round(time.Second)))
+	}
+	return nil
+}
+
+// readFailed wraps the error of a read. One that shows damage takes the store
+// down: nothing more may be built on a broken file.
+func (s *Store) readFailed(ctx context.Context, action string, err error) error {
+	if ctx.Err() != nil {
+		return fmt.Errorf("%s: %w", action, ctx.Err())
+	}
+	if classify(err) == failureDamaged {
+		err = s.explain(err)
+		if s.health.down.CompareAndSwap(nil, &err) {
+			s.logger.Error("store is damaged", "action", action, "error", err)
+		}
+	}
+	return fmt.Errorf("%s: %w", action, unavailable(err))
+}

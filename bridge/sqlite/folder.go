@@ -1,0 +1,72 @@
+package sqlite
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+const (
+	databaseFile = "parley.db"
+	lockFile     = "parley.lock"
+)
+
+// openFolder creates the folder and the database file where they are missing
+// and takes the folder's lock, which ends with the process that holds it.
+func openFolder(dir string) (*os.File, error) {
+	if dir == "" {
+		return nil, errors.New("open store: no folder given")
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("create the store's folder: %w", err)
+	}
+	lock, err := lockFolder(dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := createDatabaseFile(dir); err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	return lock, nil
+}
+
+func lockFolder(dir string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open the store's lock: %w", err)
+	}
+	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		return nil, errors.Join(fmt.Errorf("the folder %s is in use by another Parley process; stop that one, or choose another folder", dir), f.Close())
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("lock the folder %s: %w", dir, err), f.Close())
+	}
+	return f, nil
+}
+
+// createDatabaseFile exists for the mode: SQLite gives its other files the mode
+// of this one. The folder is synced so that its name survives a power cut.
+func createDatabaseFile(dir string) error {
+	f, err := os.OpenFile(filepath.Join(dir, databaseFile), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return fmt.Errorf("create the store's file: %w", err)
+	}
+	if err := f.Close(); err != nil {
+		return fmt.Errorf("create the store's file: %w", err)
+	}
+	return errors.Join(syncDir(dir), syncDir(filepath.Dir(filepath.Clean(dir))))
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return fmt.Errorf("sync folder: %w", err)
+	}
+	if err := d.Sync(); err != nil {
+		return errors.Join(fmt.Errorf("sync folder: %w", err), d.Close())
+	}
+	return d.Close()
+}

@@ -1,0 +1,81 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/parley-chat/parley"
+)
+
+const (
+	queueLength = 1024 // jobs that wait for the writer
+	batchSize   = 1024 // rows that one transaction holds, about
+)
+
+// work is one caller's part of a transaction. The writer calls apply, more than
+// once if the transaction has to be made again; its results count only after
+// the commit.
+type work interface {
+	apply(w *writer) error
+}
+
+type workFunc func(w *writer) error
+
+func (f workFunc) apply(w *writer) error { return f(w) }
+
+// job is work on its way through the writer.
+type job struct {
+	work      work
+	size      int             // rows it writes, about
+	abandoned <-chan struct{} // closed when the caller has given up
+	done      chan error      // holds one
+}
+
+func (j *job) gone() bool {
+	select {
+	case <-j.abandoned:
+		return true
+	default:
+		return false
+	}
+}
+
+// do hands work to the writer and waits until it is durable. When ctx ends
+// first, the outcome is open.
+func (s *Store) do(ctx context.Context, size int, w work) error {
+	j := &job{work: w, size: size, abandoned: ctx.Done(), done: make(chan error, 1)}
+	select {
+	case <-s.closing: // select takes any ready case; closing must win
+		return unavailable(errClosed)
+	default:
+	}
+	select {
+	case s.queue <- j:
+	case <-s.closing:
+		return unavailable(errClosed)
+	case <-ctx.Done():
+		return fmt.Errorf("wait for the store: %w", ctx.Err())
+	}
+	select {
+	case err := <-j.done:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("%w: %w", parley.ErrOutcomeUnknown, ctx.Err())
+	case <-s.stopped:
+		return s.afterStop(j)
+	}
+}
+
+// afterStop answers for a job that the writer may have finished as its last, or
+// never seen.
+func (s *Store) afterStop(j *job) error {
+	select {
+	case err := <-j.done:
+		return err
+	default:
+		return unavailable(errClosed)
+	}
+}
+
+var errClosed = errors.New("the store is closed")

@@ -1,0 +1,145 @@
+package sqlite
+
+import (
+	"context"
+	"fmt"
+)
+
+// migrations returns the steps from an empty database to the present schema.
+// The n-th brings version n-1 to version n. A step that has been released is
+// never edited; a change is a new step at the end.
+func migrations() []string {
+	return []string{schema1}
+}
+
+const schema1 = `
+CREATE TABLE meta (
+	key   TEXT PRIMARY KEY,
+	value ANY NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE secrets (
+	name  TEXT PRIMARY KEY,
+	value BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE streams (
+	id      INTEGER PRIMARY KEY,
+	name    TEXT NOT NULL UNIQUE,
+	control INTEGER NOT NULL DEFAULT 0 -- seq of the newest control entry
+) STRICT;
+
+-- The primary key is the table: a page of a stream lies together on the disk.
+CREATE TABLE entries (
+	stream INTEGER NOT NULL,
+	seq    INTEGER NOT NULL,
+	id     TEXT NOT NULL,
+	sender TEXT NOT NULL,
+	device TEXT NOT NULL,
+	role   TEXT NOT NULL,
+	type   TEXT NOT NULL,
+	body   BLOB NOT NULL,
+	at     INTEGER NOT NULL, -- Unix milliseconds
+	count  INTEGER NOT NULL,
+	digest BLOB NOT NULL,
+	PRIMARY KEY (stream, seq),
+	UNIQUE (stream, sender, id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX entries_at ON entries (at, stream, seq);
+
+CREATE TABLE conversations (
+	site          TEXT NOT NULL,
+	id            TEXT NOT NULL,
+	status        TEXT NOT NULL,
+	visitor       TEXT NOT NULL,
+	assignee      TEXT NOT NULL,
+	visitor_name  TEXT NOT NULL,
+	assignee_name TEXT NOT NULL,
+	head          INTEGER NOT NULL,
+	control       INTEGER NOT NULL,
+	count         INTEGER NOT NULL,
+	opened_at     INTEGER NOT NULL,
+	updated_at    INTEGER NOT NULL,
+	last_text     TEXT NOT NULL,
+	PRIMARY KEY (site, id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX conversations_updated  ON conversations (site, updated_at DESC, id DESC);
+CREATE INDEX conversations_visitor  ON conversations (site, visitor, updated_at DESC, id DESC);
+CREATE INDEX conversations_assignee ON conversations (site, assignee, updated_at DESC, id DESC);
+CREATE INDEX conversations_status   ON conversations (site, status, updated_at DESC, id DESC);
+
+CREATE TABLE readers (
+	name TEXT PRIMARY KEY,
+	at   INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE sessions (
+	device     TEXT PRIMARY KEY,
+	generation INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE subscriptions (
+	device TEXT NOT NULL,
+	filter TEXT NOT NULL,
+	qos    INTEGER NOT NULL,
+	PRIMARY KEY (device, filter)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE cursors (
+	device TEXT NOT NULL,
+	stream TEXT NOT NULL,
+	epoch  TEXT NOT NULL,
+	seq    INTEGER NOT NULL,
+	PRIMARY KEY (device, stream)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE sites (
+	id      TEXT PRIMARY KEY,
+	key     TEXT NOT NULL UNIQUE,
+	name    TEXT NOT NULL,
+	origins TEXT NOT NULL -- JSON array
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE accounts (
+	site     TEXT NOT NULL,
+	id       TEXT NOT NULL,
+	email    TEXT NOT NULL,
+	name     TEXT NOT NULL,
+	role     TEXT NOT NULL,
+	password TEXT NOT NULL, -- argon2id in PHC form
+	PRIMARY KEY (site, id),
+	UNIQUE (site, email)
+) STRICT, WITHOUT ROWID;
+`
+
+// migrate brings the schema up to date, each step in a transaction of its own.
+func (d *database) migrate(ctx context.Context, steps []string) error {
+	var version int
+	if err := d.conn.QueryRowContext(ctx, `PRAGMA user_version`).Scan(&version); err != nil {
+		return fmt.Errorf("read the schema version: %w", err)
+	}
+	if version > len(steps) {
+		return fmt.Errorf("the folder has schema version %d, this version of Parley knows up to %d: it was written by a newer Parley; run that version, or restore a backup made before the upgrade", version, len(steps))
+	}
+	for n := version; n < len(steps); n++ {
+		if err := d.migrateStep(ctx, n+1, steps[n]); err != nil {
+			return fmt.Errorf("bring the schema to version %d: %w", n+1, err)
+		}
+	}
+	return nil
+}
+
+func (d *database) migrateStep(ctx context.Context, version int, step string) error {
+	tx, err := d.conn.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }() // nothing to do after a commit
+	if _, err := tx.ExecContext(ctx, step); err != nil {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, fmt.Sprintf(`PRAGMA user_version = %d`, version)); err != nil {
+		return err
+	}
+	return tx.Commit()
+}

@@ -1,0 +1,59 @@
+package sqlite
+
+import (
+	"errors"
+	"sync/atomic"
+
+	"github.com/parley-chat/parley"
+)
+
+// Stats tells what a store has done since it was opened.
+type Stats struct {
+	Batches    int64 // transactions committed
+	Jobs       int64 // callers they served; Jobs/Batches is the mean batch
+	LastBatch  int64 // callers served by the last one
+	Entries    int64 // entries appended
+	Duplicates int64 // answered with the first one
+	Conflicts  int64 // refused: id used with other content
+	Stale      int64 // refused: the stream had changed
+	Failures   int64 // transactions and checkpoints that failed
+	Recoveries int64 // times the database was opened again after a disk error
+	Queued     int   // callers that wait for the writer now
+}
+
+type counters struct {
+	batches, jobs, lastBatch, entries atomic.Int64
+	duplicates, conflicts, stale      atomic.Int64
+	failures, recoveries              atomic.Int64
+}
+
+// Stats returns the counters. They are read one by one, so they may be apart by
+// what happens meanwhile.
+func (s *Store) Stats() Stats {
+	c := &s.counters
+	return Stats{
+		Batches: c.batches.Load(), Jobs: c.jobs.Load(), LastBatch: c.lastBatch.Load(), Entries: c.entries.Load(),
+		Duplicates: c.duplicates.Load(), Conflicts: c.conflicts.Load(), Stale: c.stale.Load(),
+		Failures: c.failures.Load(), Recoveries: c.recoveries.Load(), Queued: len(s.queue),
+	}
+}
+
+func (c *counters) committed(jobs, entries int) {
+	c.batches.Add(1)
+	c.jobs.Add(int64(jobs))
+	c.lastBatch.Store(int64(jobs))
+	c.entries.Add(int64(entries))
+}
+
+func (c *counters) answered(answers []parley.Appended) {
+	for i := range answers {
+		switch a := &answers[i]; {
+		case a.Duplicate:
+			c.duplicates.Add(1)
+		case errors.Is(a.Err, parley.ErrStale):
+			c.stale.Add(1)
+		case a.Err != nil:
+			c.conflicts.Add(1)
+		}
+	}
+}

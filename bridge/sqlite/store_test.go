@@ -1,0 +1,70 @@
+package sqlite_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/parley-chat/parley"
+	"github.com/parley-chat/parley/bridge"
+	"github.com/parley-chat/parley/bridge/sqlite"
+	"github.com/parley-chat/parley/bridge/storetest"
+)
+
+func TestContract(t *testing.T) {
+	storetest.Run(t, func(t *testing.T, dir string) bridge.Store { return open(t, dir) })
+}
+
+// open opens a store that the test closes, or does not need closed.
+func open(t testing.TB, dir string) *sqlite.Store {
+	t.Helper()
+	s, err := sqlite.Open(t.Context(), sqlite.Options{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func message(sender, id, text string) parley.Entry {
+	d := parley.NewText(id, text)
+	return parley.Entry{
+		ID: id, Sender: sender, Device: "dev_a", Role: parley.RoleVisitor,
+		Type: d.Type, Body: d.Body, Digest: []byte(text),
+	}
+}
+
+// checkCount reads a stream through and fails the test unless it holds want
+// entries without a hole.
+func checkCount(t *testing.T, s *sqlite.Store, stream parley.Stream, want int) {
+	t.Helper()
+	entries, err := s.Read(t.Context(), stream, 0, want+100)
+	if err != nil {
+		t.Fatalf("read: %v", err)
+	}
+	for i, e := range entries {
+		if e.Seq != int64(i+1) {
+			t.Fatalf("entry %d has seq %d", i, e.Seq)
+		}
+	}
+	if len(entries) != want {
+		t.Errorf("%d entries stored, want %d", len(entries), want)
+	}
+}
+
+func waitReady(t *testing.T, s *sqlite.Store) {
+	t.Helper()
+	deadline := time.Now().Add(20 * time.Second)
+	for {
+		err := s.Ready(t.Context())
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("not ready: %v", err)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+func TestCrash(t *testing.T) {
+	storetest.Crash(t, func(t *testing.T, dir string) bridge.Store { return open(t, dir) })
+}

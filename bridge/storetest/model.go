@@ -1,0 +1,137 @@
+package storetest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"pgregory.net/rapid"
+
+	"github.com/parley-chat/parley"
+	"github.com/parley-chat/parley/bridge"
+)
+
+// model is a store of one stream that is obviously right.
+type model struct{ entries []parley.Entry }
+
+func (m *model) append(s parley.Stream, entries []parley.Entry, expect int64) []parley.Appended {
+	stale := slices.ContainsFunc(m.entries, func(e parley.Entry) bool {
+		own := slices.ContainsFunc(entries, func(o parley.Entry) bool { return same(o, e) && bytes.Equal(o.Digest, e.Digest) })
+		return e.Type.Control() && e.Seq > expect && !own
+	})
+	var answers []parley.Appended
+	for _, e := range entries {
+		answers = append(answers, m.one(s, e, expect >= 0 && stale))
+	}
+	return answers
+}
+
+func (m *model) one(s parley.Stream, e parley.Entry, stale bool) parley.Appended {
+	if i := slices.IndexFunc(m.entries, func(o parley.Entry) bool { return same(o, e) }); i >= 0 {
+		if !bytes.Equal(m.entries[i].Digest, e.Digest) {
+			return parley.Appended{Err: parley.Errorf(parley.CodeConflict, "")}
+		}
+		return parley.Appended{Entry: m.entries[i], Duplicate: true}
+	}
+	if stale {
+		return parley.Appended{Err: parley.ErrStale}
+	}
+	e.Stream, e.Seq, e.Count = s, int64(len(m.entries)+1), m.count()
+	if e.Type.Message() {
+		e.Count++
+	}
+	m.entries = append(m.entries, e)
+	return parley.Appended{Entry: e}
+}
+
+func (m *model) count() int64 {
+	if len(m.entries) == 0 {
+		return 0
+	}
+	return m.entries[len(m.entries)-1].Count
+}
+
+func same(a, b parley.Entry) bool { return a.Sender == b.Sender && a.ID == b.ID }
+
+// testModel runs random calls on the store and on the model.
+func (s suite) testModel(t *testing.T) {
+	st := s.store(t)
+	streams := 0
+	rapid.Check(t, func(rt *rapid.T) {
+		streams++
+		name, m := streamN(streams), &model{}
+		rt.Repeat(map[string]func(*rapid.T){
+			"append": func(rt *rapid.T) { stepAppend(rt, st, m, name) },
+			"read":   func(rt *rapid.T) { stepRead(rt, st, m, name) },
+		})
+	})
+}
+
+// ignoreTime leaves out what the model does not know.
+func ignoreTime() cmp.Options {
+	return cmp.Options{cmpopts.IgnoreFields(parley.Entry{}, "At"), cmpopts.EquateEmpty(), cmp.Comparer(sameError)}
+}
+
+func sameError(a, b error) bool {
+	var x, y *parley.Error
+	if errors.As(a, &x) && errors.As(b, &y) {
+		return x.Code == y.Code
+	}
+	return errors.Is(a, b)
+}
+
+func stepAppend(rt *rapid.T, st bridge.Store, m *model, name parley.Stream) {
+	entry := rapid.Custom(func(rt *rapid.T) parley.Entry {
+		sender := rapid.SampledFrom([]string{"vis_a", "agt_a"}).Draw(rt, "sender")
+		id := fmt.Sprintf("msg_%04d", rapid.IntRange(0, 15).Draw(rt, "id"))
+		if rapid.IntRange(0, 3).Draw(rt, "kind") == 0 {
+			return control(sender, id, rapid.SampledFrom([]parley.EntryType{parley.EntryAssigned, parley.EntryClosed}).Draw(rt, "type"))
+		}
+		return text(sender, id, rapid.SampledFrom([]string{"hello", "你好"}).Draw(rt, "text"))
+	})
+	entries := rapid.SliceOfN(entry, 1, 4).Draw(rt, "entries")
+	expect := rapid.Int64Range(-1, int64(len(m.entries))+1).Draw(rt, "expect")
+	got, err := st.Append(context.Background(), name, entries, expect)
+	if err != nil {
+		rt.Fatalf("append: %v", err)
+	}
+	if d := cmp.Diff(m.append(name, entries, expect), got, ignoreTime()); d != "" {
+		rt.Fatalf("append (-model +store):\n%s", d)
+	}
+}
+
+func stepRead(rt *rapid.T, st bridge.Store, m *model, name parley.Stream) {
+	position := rapid.IntRange(0, len(m.entries)+2).Draw(rt, "position")
+	limit := rapid.IntRange(1, 6).Draw(rt, "limit")
+	after, err := st.Read(context.Background(), name, int64(position), limit)
+	if err != nil {
+		rt.Fatalf("read: %v", err)
+	}
+	rest := m.entries[min(position, len(m.entries)):]
+	if d := cmp.Diff(rest[:min(limit, len(rest))], after, ignoreTime()); d != "" {
+		rt.Fatalf("read after %d (-model +store):\n%s", position, d)
+	}
+	before, err := st.ReadBefore(context.Background(), name, int64(position), limit)
+	if err != nil {
+		rt.Fatalf("read before: %v", err)
+	}
+	start := m.entries[:min(max(position-1, 0), len(m.entries))]
+	if d := cmp.Diff(start[max(0, len(start)-limit):], before, ignoreTime()); d != "" {
+		rt.Fatalf("read before %d (-model +store):\n%s", position, d)
+	}
+	want := parley.Head{Epoch: st.Epoch(), Seq: int64(len(m.entries)), Count: m.count()}
+	for _, e := range m.entries {
+		if e.Type.Control() {
+			want.Control = e.Seq
+		}
+	}
+	head, err := st.Head(context.Background(), name)
+	if err != nil || head != want {
+		rt.Fatalf("head %+v, %v; want %+v", head, err, want)
+	}
+}
