@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/parley-chat/parley"
@@ -67,20 +68,51 @@ func (s *session) attachMemberships(ctx context.Context, qos byte) error {
 	if err != nil {
 		return fmt.Errorf("list conversations: %w", err)
 	}
+	fresh := map[parley.Stream]*source{}
 	for _, c := range conversations {
-		s.join(c, qos)
+		if src, isNew := s.join(c, qos); isNew {
+			fresh[c.Stream()] = src
+		}
+	}
+	return s.confirm(ctx, fresh)
+}
+
+// confirm lets new sources of a membership filter go. The hub knows them now, so
+// every change of the right to read them is heard of; what changed before that
+// is found by asking again.
+func (s *session) confirm(ctx context.Context, fresh map[parley.Stream]*source) error {
+	if len(fresh) == 0 {
+		return nil
+	}
+	conversations, err := s.broker.log.TakingPart(ctx, s.who)
+	if err == nil {
+		for _, c := range conversations {
+			if src, ok := fresh[c.Stream()]; ok {
+				s.pump.release(src, c.Head)
+				delete(fresh, c.Stream())
+			}
+		}
+	}
+	for _, src := range fresh {
+		if s.pump.dismiss(src) {
+			s.broker.hub.undeliver(src)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("list conversations: %w", err)
 	}
 	return nil
 }
 
-// join delivers a conversation that the user takes part in, as c shows.
-func (s *session) join(c parley.Conversation, qos byte) {
+// join makes the source of a conversation that the user takes part in. A new one
+// is held.
+func (s *session) join(c parley.Conversation, qos byte) (src *source, isNew bool) {
 	stream := c.Stream()
-	src, isNew := s.pump.attach(stream, qos, s.startOf(stream), true)
+	src, isNew = s.pump.attach(stream, qos, s.startOf(stream), true)
 	if isNew {
 		s.broker.hub.deliver(src)
 	}
-	s.pump.release(src, c.Head)
+	return src, isNew
 }
 
 // attachConversation delivers one conversation by its own topic. The right to
@@ -92,14 +124,11 @@ func (s *session) attachConversation(ctx context.Context, t parley.Topic, qos by
 	if isNew {
 		s.broker.hub.deliver(src)
 	}
-	if err := s.mayReadExactly(ctx, t.Conversation); err != nil {
+	c, err := s.mayReadExactly(ctx, t.Conversation)
+	if err != nil {
 		return err
 	}
-	head, err := s.broker.log.Head(ctx, stream)
-	if err != nil {
-		return fmt.Errorf("read head: %w", err)
-	}
-	s.pump.release(src, head)
+	s.pump.release(src, c.Head)
 	return nil
 }
 
@@ -118,29 +147,26 @@ func (s *session) attachErrors(ctx context.Context, t parley.Topic, qos byte) er
 }
 
 func (s *session) attachStates(ctx context.Context, qos byte) error {
+	s.pump.states.listen()
 	s.pump.watchAll(qos)
 	if s.who.Role.Staff() {
 		s.broker.hub.watchQueue(s)
 	}
 	conversations, err := s.broker.log.Watched(ctx, s.who)
+	s.pump.states.answer(conversations)
 	if err != nil {
 		return fmt.Errorf("list conversations: %w", err)
 	}
-	s.pump.states.answer(conversations)
 	return nil
 }
 
 func (s *session) attachState(ctx context.Context, t parley.Topic, qos byte) error {
+	s.pump.states.listen()
 	s.pump.watchOne(t.Conversation, qos)
 	s.broker.hub.watch(parley.MessagesOf(t.Site, t.Conversation), s)
-	if err := s.mayReadExactly(ctx, t.Conversation); err != nil {
-		return err
-	}
-	c, err := s.broker.log.Conversation(ctx, s.who, t.Conversation)
-	if err == nil {
-		s.pump.states.answer([]parley.Conversation{c})
-	}
-	return nil
+	c, err := s.mayReadExactly(ctx, t.Conversation)
+	s.pump.states.answer([]parley.Conversation{c}) // the zero one, if there is none, is watched by nobody
+	return err
 }
 
 func (s *session) detachFilter(filter string) {
@@ -171,6 +197,8 @@ func (s *session) detach(t parley.Topic) []parley.Stream {
 	return s.detachStreams([]parley.Stream{stream}, true, false)
 }
 
+// detachMemberships also forgets conversations that the user has left: their
+// cursors waited for the day of the return.
 func (s *session) detachMemberships() []parley.Stream {
 	s.pump.leave()
 	sources, _ := s.pump.all()
@@ -178,7 +206,17 @@ func (s *session) detachMemberships() []parley.Stream {
 	for _, src := range sources {
 		streams = append(streams, src.stream)
 	}
-	return s.detachStreams(streams, false, true)
+	gone := s.detachStreams(streams, false, true)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for stream := range s.stored {
+		if _, _, ok := stream.Conversation(); ok && !slices.Contains(streams, stream) {
+			if _, exact := s.filters[stream.Topic()]; !exact {
+				gone = append(gone, stream)
+			}
+		}
+	}
+	return gone
 }
 
 func (s *session) detachStreams(streams []parley.Stream, exact, member bool) []parley.Stream {
@@ -199,7 +237,10 @@ func (s *session) changed(c parley.Conversation) {
 	stream := c.Stream()
 	if qos, ok := s.pump.isMember(); ok {
 		if s.who.TakesPart(c) {
-			s.join(c, qos)
+			// Not released up to c.Head: the log's tail has it when the Advanced
+			// call comes that follows this one.
+			src, _ := s.join(c, qos)
+			s.pump.admit(src, c.Head)
 		} else {
 			s.part(stream, false, true)
 		}

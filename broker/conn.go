@@ -26,6 +26,7 @@ type conn struct {
 	mu     sync.Mutex // one packet, or run of packets, at a time
 	broken error
 
+	left      atomic.Bool // the client has gone or has said goodbye: what ends the connection is no fault of its own
 	closing   sync.Once
 	closeCode atomic.Int32 // WebSocket close code, 0 for none
 }
@@ -39,6 +40,9 @@ var (
 // CONNECT of acceptable size, before the engine allocates room for it.
 func (c *conn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
+	if err != nil && !errors.Is(err, errNotBinary) {
+		c.left.Store(true)
+	}
 	if n > 0 && !c.loggedIn.Load() && !c.preamble.take(p[:n]) {
 		return 0, errPreamble
 	}
@@ -52,10 +56,14 @@ func (c *conn) Write(p []byte) (int, error) {
 	if c.broken != nil {
 		return 0, c.broken
 	}
-	_ = c.Conn.SetWriteDeadline(time.Now().Add(time.Duration(c.writeTime.Load())))
+	for bound := int64(0); bound != c.writeTime.Load(); { // again if hurry came in between
+		bound = c.writeTime.Load()
+		_ = c.Conn.SetWriteDeadline(time.Now().Add(time.Duration(bound)))
+	}
 	n, err := c.Conn.Write(p)
 	if err != nil {
 		c.broken = errors.Join(errBroken, err)
+		c.left.Store(true)
 		_ = c.Close()
 	}
 	return n, err
@@ -77,10 +85,15 @@ func (c *conn) SetDeadline(t time.Time) error {
 	return c.SetReadDeadline(t)
 }
 
-// Close closes the connection, once. A WebSocket is told why first.
+// Close closes the connection, once. A WebSocket is told why first: where nobody
+// has given a reason, the engine is closing because the client broke the
+// protocol.
 func (c *conn) Close() error {
 	var err error
 	c.closing.Do(func() {
+		if !c.left.Load() {
+			c.closeCode.CompareAndSwap(0, closeBadClient)
+		}
 		if c.closeWith != nil {
 			c.closeWith(int(c.closeCode.Load()))
 		}

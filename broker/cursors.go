@@ -3,6 +3,8 @@ package broker
 import (
 	"context"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -18,15 +20,27 @@ type cursorSaver struct {
 	store Sessions
 	log   *slog.Logger
 
-	mu    sync.Mutex
-	dirty map[*session]struct{}
+	mu     sync.Mutex
+	dirty  map[*session]struct{}
+	failed map[cursorKey]parley.CursorSave // saves that failed; tried again with the next
+
+	saving sync.Mutex // one save at a time: what was taken is stored before its device goes on
 
 	quit chan struct{}
 	done sync.WaitGroup
 }
 
+// cursorKey names a cursor of a device.
+type cursorKey struct {
+	device string
+	stream parley.Stream
+}
+
 func newCursorSaver(store Sessions, log *slog.Logger) *cursorSaver {
-	return &cursorSaver{store: store, log: log, dirty: map[*session]struct{}{}, quit: make(chan struct{})}
+	return &cursorSaver{
+		store: store, log: log, dirty: map[*session]struct{}{}, failed: map[cursorKey]parley.CursorSave{},
+		quit: make(chan struct{}),
+	}
 }
 
 func (cs *cursorSaver) start() { cs.done.Go(cs.run) }
@@ -38,7 +52,7 @@ func (cs *cursorSaver) stop() {
 
 // moved notes that a cursor of s has moved.
 func (cs *cursorSaver) moved(s *session) {
-	if !s.persistent {
+	if !s.persistent.Load() {
 		return
 	}
 	cs.mu.Lock()
@@ -61,11 +75,14 @@ func (cs *cursorSaver) run() {
 }
 
 func (cs *cursorSaver) saveAll() {
+	cs.saving.Lock()
+	defer cs.saving.Unlock()
 	cs.mu.Lock()
 	sessions := cs.dirty
 	cs.dirty = map[*session]struct{}{}
+	saves := slices.Collect(maps.Values(cs.failed))
+	clear(cs.failed)
 	cs.mu.Unlock()
-	var saves []parley.CursorSave
 	for s := range sessions {
 		saves = append(saves, s.pump.movedCursors()...)
 	}
@@ -74,10 +91,12 @@ func (cs *cursorSaver) saveAll() {
 
 // flush saves what s has moved, before its connection is forgotten.
 func (cs *cursorSaver) flush(s *session) {
+	cs.saving.Lock()
+	defer cs.saving.Unlock()
 	cs.mu.Lock()
 	delete(cs.dirty, s)
 	cs.mu.Unlock()
-	if s.persistent {
+	if s.persistent.Load() {
 		cs.save(s.pump.movedCursors())
 	}
 }
@@ -89,8 +108,38 @@ func (cs *cursorSaver) save(saves []parley.CursorSave) {
 	ctx, cancel := context.WithTimeout(context.Background(), sessionTime)
 	defer cancel()
 	if err := cs.store.SaveCursors(ctx, saves); err != nil {
-		cs.log.Warn("cursors not saved; deliveries may repeat after a restart", "cursors", len(saves), "error", err)
+		cs.log.Warn("cursors not saved; deliveries may repeat until they are", "cursors", len(saves), "error", err)
+		cs.keep(saves)
 	}
+}
+
+// keep remembers saves that failed.
+func (cs *cursorSaver) keep(saves []parley.CursorSave) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	for _, save := range saves {
+		key := cursorKey{save.Device, save.Cursor.Stream}
+		if old, ok := cs.failed[key]; !ok || old.Generation <= save.Generation {
+			cs.failed[key] = save
+		}
+	}
+}
+
+// drop forgets what was about to be saved of streams that the device has no
+// subscription for any more.
+func (cs *cursorSaver) drop(s *session, streams []parley.Stream) {
+	cs.saving.Lock()
+	defer cs.saving.Unlock()
+	cs.mu.Lock()
+	for _, stream := range streams {
+		delete(cs.failed, cursorKey{s.device, stream})
+	}
+	cs.mu.Unlock()
+	s.pump.mu.Lock()
+	defer s.pump.mu.Unlock()
+	s.pump.departed = slices.DeleteFunc(s.pump.departed, func(save parley.CursorSave) bool {
+		return slices.Contains(streams, save.Cursor.Stream)
+	})
 }
 
 // movedCursors takes the cursors that moved since the last call.

@@ -41,15 +41,25 @@ func publishLength(version, qos byte, topic string, payload []byte) int {
 	return n
 }
 
-// fixedHeaderBytes is the most that stands in front of the remaining length.
-const fixedHeaderBytes = 5
-
-// appendPuback appends the positive acknowledgement of a publish, with the
-// position of the entry for MQTT 5.
-func appendPuback(dst []byte, version byte, id uint16, a parley.Appended, epoch string) []byte {
-	if version < 5 {
-		return append(dst, byte(packets.Puback)<<4, 2, byte(id>>8), byte(id))
+// packetLength is the length of a packet with its fixed header.
+func packetLength(remaining int) int {
+	n := 2 + remaining
+	for remaining >>= 7; remaining > 0; remaining >>= 7 {
+		n++
 	}
+	return n
+}
+
+// acker writes acknowledgements that a client understands.
+type acker struct {
+	version byte
+	terse   bool // the client asked for no user properties
+	most    int  // bytes of a packet that the client takes, 0 for any
+}
+
+// positive appends the positive acknowledgement of a publish, with the position
+// of the entry for MQTT 5.
+func (k acker) positive(dst []byte, id uint16, a parley.Appended, epoch string) []byte {
 	user := []packets.UserProperty{
 		{Key: "seq", Val: strconv.FormatInt(a.Entry.Seq, 10)},
 		{Key: "epoch", Val: epoch},
@@ -57,27 +67,27 @@ func appendPuback(dst []byte, version byte, id uint16, a parley.Appended, epoch 
 	if a.Duplicate {
 		user = append(user, packets.UserProperty{Key: "duplicate", Val: "1"})
 	}
-	return appendAck(dst, id, packets.CodeSuccess, user)
+	return k.append(dst, id, packets.CodeSuccess, user)
 }
 
-// appendRefusal appends the acknowledgement of a publish that was refused for
-// good. MQTT 3.1.1 has no words for it: the device's errors stream has.
-func appendRefusal(dst []byte, version byte, id uint16, refusal *parley.Error) []byte {
-	if version < 5 {
+// refusal appends the acknowledgement of a publish that was refused for good.
+// MQTT 3.1.1 has no words for it: the device's errors stream has.
+func (k acker) refusal(dst []byte, id uint16, refusal *parley.Error) []byte {
+	return k.append(dst, id, reasonOf(refusal), []packets.UserProperty{{Key: "code", Val: string(refusal.Code)}})
+}
+
+func (k acker) append(dst []byte, id uint16, reason packets.Code, user []packets.UserProperty) []byte {
+	if k.version < 5 {
 		return append(dst, byte(packets.Puback)<<4, 2, byte(id>>8), byte(id))
 	}
-	return appendAck(dst, id, reasonOf(refusal), []packets.UserProperty{{Key: "code", Val: string(refusal.Code)}})
-}
-
-func appendAck(dst []byte, id uint16, reason packets.Code, user []packets.UserProperty) []byte {
 	pk := packets.Packet{
 		FixedHeader:     packets.FixedHeader{Type: packets.Puback},
 		ProtocolVersion: 5, PacketID: id, ReasonCode: reason.Code,
 		Properties: packets.Properties{User: user},
 	}
 	var buf bytes.Buffer
-	if err := pk.PubackEncode(&buf); err != nil {
-		// Encoding to memory does not fail; a bare acknowledgement is right anyway.
+	err := pk.PubackEncode(&buf)
+	if err != nil || k.terse || k.most > 0 && buf.Len() > k.most { // [MQTT-3.1.2-29] [MQTT-3.4.2-2]
 		return append(dst, byte(packets.Puback)<<4, 3, byte(id>>8), byte(id), reason.Code)
 	}
 	return append(dst, buf.Bytes()...)

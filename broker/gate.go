@@ -57,6 +57,7 @@ func (g *gate) close() {
 	}
 	g.mu.Unlock()
 	for _, c := range strangers {
+		c.closeCode.CompareAndSwap(0, closeGoingAway)
 		_ = c.Close()
 	}
 }

@@ -77,14 +77,9 @@ func (h *hook) OnSessionEstablished(cl *mqtt.Client, _ packets.Packet) {
 }
 
 // OnACLCheck lets every publish through to OnPublish, which refuses in words
-// that 3.1.1 clients understand too; subscriptions were decided in OnSubscribe.
-func (h *hook) OnACLCheck(cl *mqtt.Client, topic string, write bool) bool {
-	if write {
-		return true
-	}
-	s := sessionOf(cl)
-	return s != nil && s.holds(topic)
-}
+// that 3.1.1 clients understand too. The engine itself delivers nothing to
+// anyone.
+func (h *hook) OnACLCheck(_ *mqtt.Client, _ string, write bool) bool { return write }
 
 // OnPacketRead sees every packet before the engine does.
 func (h *hook) OnPacketRead(cl *mqtt.Client, pk packets.Packet) (packets.Packet, error) {
@@ -94,6 +89,10 @@ func (h *hook) OnPacketRead(cl *mqtt.Client, pk packets.Packet) (packets.Packet,
 	}
 	if pk.FixedHeader.Type == packets.Puback {
 		s.pump.acknowledged(pk.PacketID)
+		return pk, nil
+	}
+	if pk.FixedHeader.Type == packets.Disconnect {
+		s.goodbye(pk)
 		return pk, nil
 	}
 	if reason, bad := misuse(pk); bad {
@@ -134,13 +133,16 @@ func (h *hook) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet, er
 	return pk, packets.ErrRejectPacket
 }
 
-// OnSubscribe decides about each filter and remembers the answers.
+// OnSubscribe decides about each filter and remembers the answers. The engine
+// gets none of them to see: its own index would keep the filters of devices
+// that are away for ever.
 func (h *hook) OnSubscribe(cl *mqtt.Client, pk packets.Packet) packets.Packet {
 	if s := sessionOf(cl); s != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), sessionTime)
 		defer cancel()
 		s.subscribe(ctx, pk)
 	}
+	pk.Filters = nil
 	return pk
 }
 
@@ -148,15 +150,16 @@ func (h *hook) OnSubscribe(cl *mqtt.Client, pk packets.Packet) packets.Packet {
 func (h *hook) OnPacketEncode(cl *mqtt.Client, pk packets.Packet) packets.Packet {
 	s := sessionOf(cl)
 	if s == nil {
+		if cl.Properties.ProtocolVersion < 5 && pk.ReasonCode >= packets.ErrUnspecifiedError.Code {
+			pk.ReasonCode = refusedWill.v3.Code // of the engine's own checks; 3.1.1 has codes up to 5 only
+		}
 		return pk
 	}
 	switch pk.FixedHeader.Type {
 	case packets.Connack:
 		announce(&pk.Properties)
-	case packets.Suback:
-		if codes := s.suback(pk.PacketID); codes != nil {
-			pk.ReasonCodes = codes
-		}
+	case packets.Suback, packets.Unsuback:
+		pk.ReasonCodes = s.answers(pk.PacketID)
 	}
 	return pk
 }
@@ -180,9 +183,8 @@ func (h *hook) OnUnsubscribe(cl *mqtt.Client, pk packets.Packet) packets.Packet 
 	if s := sessionOf(cl); s != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), sessionTime)
 		defer cancel()
-		for _, f := range pk.Filters {
-			s.unsubscribe(ctx, f.Filter)
-		}
+		s.unsubscribeAll(ctx, pk)
 	}
+	pk.Filters = nil
 	return pk
 }

@@ -36,6 +36,13 @@ func (h *hub) enter(s *session) (older *session) {
 	return older
 }
 
+// here reports whether s is still a connection: what is registered after leave
+// would stay for ever. The lock is held.
+func (h *hub) here(s *session) bool {
+	_, ok := h.users[userKey(s.who.Site, s.who.User)][s]
+	return ok
+}
+
 // leave removes s from everything.
 func (h *hub) leave(s *session) {
 	h.mu.Lock()
@@ -73,7 +80,9 @@ func (h *hub) watchQueue(s *session) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if !s.left {
-		put(h.queues, s.who.Site, s)
+		if h.here(s) {
+			put(h.queues, s.who.Site, s)
+		}
 	}
 }
 
@@ -88,7 +97,9 @@ func (h *hub) watch(stream parley.Stream, s *session) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if !s.left {
-		put(h.watches, stream, s)
+		if h.here(s) {
+			put(h.watches, stream, s)
+		}
 	}
 }
 
@@ -98,11 +109,14 @@ func (h *hub) unwatch(stream parley.Stream, s *session) {
 	remove(h.watches, stream, s)
 }
 
+// deliver wakes src when its stream advances, until undeliver.
 func (h *hub) deliver(src *source) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if !src.pump.session.left {
-		put(h.streams, src.stream, src)
+		if h.here(src.pump.session) && !src.pump.gone(src) {
+			put(h.streams, src.stream, src)
+		}
 	}
 }
 

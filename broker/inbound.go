@@ -168,7 +168,7 @@ func (in *inbound) recordRun(batch []packets.Packet, conversation string, drafts
 	acked := 0
 	for i, a := range answers {
 		if a.Err == nil {
-			acks = appendPuback(acks, s.version, batch[i].PacketID, a, epoch)
+			acks = s.acker.positive(acks, batch[i].PacketID, a, epoch)
 			acked++
 			continue
 		}
@@ -196,7 +196,7 @@ func (in *inbound) refuse(pk packets.Packet, refusal *parley.Error) bool {
 		in.release(1)
 		return true
 	}
-	in.acknowledge(appendRefusal(nil, s.version, pk.PacketID, refusal), 1)
+	in.acknowledge(s.acker.refusal(nil, pk.PacketID, refusal), 1)
 	return true
 }
 
@@ -215,7 +215,7 @@ func (in *inbound) insist(try func(context.Context) error) bool {
 	s := in.session
 	deadline := time.Now().Add(s.broker.options.RecordTimeout)
 	for pause := retryPauseMin; ; pause = min(2*pause, retryPauseMax) {
-		ctx, cancel := context.WithTimeout(s.pump.ctx, attemptTime)
+		ctx, cancel := context.WithDeadline(s.pump.ctx, sooner(deadline, time.Now().Add(attemptTime)))
 		err := try(ctx)
 		cancel()
 		if err == nil {
@@ -232,6 +232,13 @@ func (in *inbound) insist(try func(context.Context) error) bool {
 		case <-time.After(pause):
 		}
 	}
+}
+
+func sooner(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
 }
 
 // read is a publish as far as its topic and payload tell.

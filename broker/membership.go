@@ -32,6 +32,7 @@ func (p *pump) unwatchAll() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.states.all = false
+	p.states.forget()
 }
 
 func (p *pump) watchOne(conversation string, qos byte) {
@@ -44,4 +45,5 @@ func (p *pump) unwatchOne(conversation string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.states.exact, conversation)
+	p.states.forget()
 }

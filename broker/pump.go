@@ -191,10 +191,10 @@ func (p *pump) acknowledged(id uint16) {
 	p.kick()
 }
 
-// tooBig reports whether the client does not take a packet of that size.
-// MQTT 5 lets the server drop it then; the client sees the gap and reads it by
-// REST.
-func (p *pump) tooBig(length int) bool { return p.most > 0 && length+fixedHeaderBytes > p.most }
+// tooBig reports whether the client does not take a packet of that remaining
+// length. MQTT 5 lets the server drop it then; the client sees the gap and reads
+// it by REST.
+func (p *pump) tooBig(length int) bool { return p.most > 0 && packetLength(length) > p.most }
 
 // advanced tells that src's stream is durable up to seq.
 func (p *pump) advanced(src *source, seq int64) {

@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	mqtt "github.com/mochi-mqtt/server/v2"
@@ -27,17 +28,18 @@ type session struct {
 	client     *mqtt.Client
 	conn       *conn
 	version    byte
-	persistent bool // subscriptions and cursors outlive the connection
+	persistent atomic.Bool // subscriptions and cursors outlive the connection
 	generation int64
 	present    bool // CONNACK's session present
 
 	inbound inbound
+	acker   acker
 	pump    *pump
 
 	mu      sync.Mutex
 	filters map[string]parley.Subscription // granted
 	stored  map[parley.Stream]parley.Cursor
-	granted map[uint16][]byte // SUBACK codes by packet identifier, until it is written
+	answer  map[uint16][]byte // SUBACK and UNSUBACK codes by packet identifier, until they are written
 	fresh   []parley.Subscription
 
 	ending sync.Once
@@ -50,11 +52,13 @@ func newSession(b *Broker, who parley.Identity, cl *mqtt.Client, c *conn, pk pac
 		broker: b, who: who, device: who.DeviceKey(), client: cl, conn: c,
 		version: cl.Properties.ProtocolVersion,
 		filters: map[string]parley.Subscription{}, stored: map[parley.Stream]parley.Cursor{},
-		granted: map[uint16][]byte{}, ended: make(chan struct{}),
+		answer: map[uint16][]byte{}, ended: make(chan struct{}),
 	}
 	s.inbound.session, s.inbound.room = s, make(chan struct{}, 1)
-	s.persistent = keepsSession(pk)
-	s.pump = newPump(s, window(pk.Properties.ReceiveMaximum), pk.Properties.MaximumPacketSize)
+	s.persistent.Store(keepsSession(pk))
+	p := pk.Properties
+	s.acker = acker{version: s.version, terse: p.RequestProblemInfoFlag && p.RequestProblemInfo == 0, most: int(p.MaximumPacketSize)}
+	s.pump = newPump(s, window(p.ReceiveMaximum), p.MaximumPacketSize)
 	return s
 }
 
@@ -108,6 +112,14 @@ func (s *session) expireAt(t time.Time) {
 	context.AfterFunc(s.pump.ctx, func() { timer.Stop() })
 }
 
+// goodbye takes the client's DISCONNECT.
+func (s *session) goodbye(pk packets.Packet) {
+	s.conn.left.Store(true)
+	if pk.Properties.SessionExpiryIntervalFlag && pk.Properties.SessionExpiryInterval == 0 {
+		s.persistent.Store(false)
+	}
+}
+
 // disconnect ends the connection from the server's side, with a reason for MQTT
 // 5 and for WebSocket. It does not block longer than goodbyeTime.
 func (s *session) disconnect(e ending) {
@@ -132,7 +144,7 @@ func (s *session) end() {
 			s.broker.engine.Clients.Delete(s.client.ID)
 		}
 		s.broker.cursors.flush(s)
-		if !s.persistent {
+		if !s.persistent.Load() {
 			s.forget()
 		}
 		s.broker.stats.connected.Add(-1)

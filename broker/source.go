@@ -6,9 +6,9 @@ import (
 	"github.com/parley-chat/parley"
 )
 
-// source delivers one stream to one connection, from the log, in seq order.
-// Everything but next is guarded by the pump's lock; next is the goroutine's
-// while it fills.
+// source delivers one stream to one connection, from the log, in seq order. It
+// never goes beyond head: what is behind it, the right to read it has not been
+// decided for. Guarded by the pump's lock.
 type source struct {
 	pump   *pump
 	stream parley.Stream
@@ -54,15 +54,48 @@ func (p *pump) attach(stream parley.Stream, qos byte, after int64, member bool) 
 	return src, !ok
 }
 
+// admit lets a checked source deliver what it is woken for. head is the position
+// for which the right to read was checked.
+func (p *pump) admit(src *source, head int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	src.admit(head)
+}
+
 // release lets a checked source deliver up to head.
 func (p *pump) release(src *source, head int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	src.held = false
-	if src.next > head { // the cursor is of a future that this log does not have
-		src.next, src.acked = 0, 0
-	}
+	src.admit(head)
 	src.advance(head)
+}
+
+// admit is idempotent. The lock is held.
+func (src *source) admit(head int64) {
+	if src.held && src.next > head { // the cursor is of a future that this log does not have
+		src.next, src.head, src.acked = 0, 0, 0
+	}
+	src.held = false
+	src.advance(src.head)
+}
+
+// dismiss detaches a source that is still held: the check said no.
+func (p *pump) dismiss(src *source) (dismissed bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !src.held || src.detached {
+		return false
+	}
+	src.detached = true
+	delete(p.sources, src.stream)
+	return true
+}
+
+// gone reports whether src has been detached.
+func (p *pump) gone(src *source) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return src.detached
 }
 
 // detach stops a source at once, or takes one of its two reasons away.
@@ -101,7 +134,13 @@ func (src *source) advance(seq int64) {
 func (src *source) fill(dst []byte, room int) ([]byte, bool, error) {
 	p := src.pump
 	b := p.session.broker
-	entries, err := b.log.Entries(p.ctx, src.stream, src.next, room)
+	p.mu.Lock()
+	next, open := src.next, src.head-src.next
+	p.mu.Unlock()
+	if open <= 0 {
+		return dst, false, nil
+	}
+	entries, err := b.log.Entries(p.ctx, src.stream, next, int(min(open, int64(room))))
 	if err != nil {
 		return dst, false, err
 	}
@@ -130,7 +169,6 @@ func (src *source) deliver(dst []byte, seq int64, payload []byte) []byte {
 	p := src.pump
 	version := p.session.version
 	src.next = seq
-	src.head = max(src.head, seq)
 	src.out = append(src.out, seqFlight{seq: seq})
 	if p.tooBig(publishLength(version, src.qos, src.topic, payload)) {
 		p.session.broker.stats.tooBig.Add(1)

@@ -15,6 +15,9 @@ type states struct {
 	qos   byte            // of that filter
 	exact map[string]byte // QoS by conversation subscribed by its own topic
 
+	listening int              // SUBSCRIBEs that are being answered
+	missed    map[string]int64 // meanwhile: newest head of what the client may not see (any more)
+
 	known    map[string]struct{} // what the client was told about
 	dirty    map[string]stateChange
 	order    []string // of dirty, oldest change first
@@ -59,16 +62,33 @@ func (st *states) changed(c parley.Conversation) {
 	if _, ok := st.known[c.ID]; ok {
 		st.put(stateChange{conversation: c, gone: true})
 	}
+	if st.listening > 0 {
+		st.missed[c.ID] = c.Head
+	}
 }
 
-// answer takes the states that answer a SUBSCRIBE.
+// listen begins the answer to a SUBSCRIBE. What is read from now on may be older
+// than what changed has seen.
+func (st *states) listen() {
+	st.pump.mu.Lock()
+	defer st.pump.mu.Unlock()
+	if st.listening == 0 {
+		st.missed = map[string]int64{}
+	}
+	st.listening++
+}
+
+// answer takes the states that answer a SUBSCRIBE, and ends what listen began.
 func (st *states) answer(conversations []parley.Conversation) {
 	st.pump.mu.Lock()
 	defer st.pump.mu.Unlock()
 	for _, c := range conversations {
-		if st.watches(c) {
+		if st.watches(c) && c.Head >= st.missed[c.ID] {
 			st.put(stateChange{conversation: c, retain: true})
 		}
+	}
+	if st.listening--; st.listening == 0 {
+		st.missed = nil
 	}
 }
 
@@ -76,13 +96,14 @@ func (st *states) answer(conversations []parley.Conversation) {
 func (st *states) put(change stateChange) {
 	id := change.conversation.ID
 	old, ok := st.dirty[id]
-	if ok && !change.gone && old.conversation.Head > change.conversation.Head {
-		change.conversation = old.conversation // an older snapshot must not overtake
+	retain := !change.gone && (change.retain || ok && old.retain)
+	if ok && old.conversation.Head > change.conversation.Head {
+		change = old // an older snapshot must not overtake
 	}
 	if !ok {
 		st.order = append(st.order, id)
 	}
-	change.retain = change.retain || ok && old.retain && !change.gone
+	change.retain = retain && !change.gone
 	st.dirty[id] = change
 	st.pump.enqueue(st)
 }
@@ -107,7 +128,7 @@ func (st *states) fill(dst []byte, room int) ([]byte, bool, error) {
 		}
 		change := st.dirty[id]
 		delete(st.dirty, id)
-		if !change.gone && !st.watches(change.conversation) {
+		if _, known := st.known[id]; change.gone && !known || !change.gone && !st.watches(change.conversation) {
 			continue // unsubscribed meanwhile
 		}
 		var err error
@@ -165,6 +186,16 @@ func (st *states) qosOf(conversation string) byte {
 		return max(qos, st.qos)
 	}
 	return st.qos
+}
+
+// forget drops what the client was told on subscriptions that have ended: it
+// does not expect to hear that those are gone. The lock is held.
+func (st *states) forget() {
+	for id := range st.known {
+		if _, exact := st.exact[id]; !exact && !st.all {
+			delete(st.known, id)
+		}
+	}
 }
 
 // acknowledged makes room for the conversation's next state. The lock is held.

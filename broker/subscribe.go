@@ -11,7 +11,7 @@ import (
 )
 
 // subscribe decides about every filter of a SUBSCRIBE and stores what was
-// granted. The answers wait for suback, the deliveries for subscribed.
+// granted. The codes wait for SUBACK, the deliveries for subscribed.
 func (s *session) subscribe(ctx context.Context, pk packets.Packet) {
 	codes := make([]byte, len(pk.Filters))
 	var fresh []parley.Subscription
@@ -25,7 +25,7 @@ func (s *session) subscribe(ctx context.Context, pk packets.Packet) {
 		fresh = append(fresh, sub)
 	}
 	s.mu.Lock()
-	s.granted[pk.PacketID] = codes
+	s.answer[pk.PacketID] = codes
 	s.fresh = append(s.fresh, fresh...)
 	s.mu.Unlock()
 }
@@ -46,12 +46,12 @@ func subackCode(err error, version byte) byte {
 	return packets.ErrNotAuthorized.Code
 }
 
-// suback returns the answers to a SUBSCRIBE, once.
-func (s *session) suback(id uint16) []byte {
+// answers returns the codes for a SUBACK or UNSUBACK, once.
+func (s *session) answers(id uint16) []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	codes := s.granted[id]
-	delete(s.granted, id)
+	codes := s.answer[id]
+	delete(s.answer, id)
 	return codes
 }
 
@@ -83,7 +83,7 @@ func (s *session) grant(ctx context.Context, sub parley.Subscription) error {
 	if err != nil {
 		return err
 	}
-	if s.persistent {
+	if s.persistent.Load() {
 		if err := s.broker.options.Sessions.SaveSubscription(ctx, s.device, s.generation, sub, starts); err != nil {
 			return fmt.Errorf("save subscription: %w", err)
 		}
@@ -106,17 +106,18 @@ func (s *session) starts(ctx context.Context, t parley.Topic, again bool) ([]par
 		if t.Wildcard() {
 			return s.memberStarts(ctx, again)
 		}
-		if err := s.mayReadExactly(ctx, t.Conversation); err != nil {
-			return nil, err
-		}
-		return s.exactStart(ctx, t)
+		c, err := s.mayReadExactly(ctx, t.Conversation)
+		return s.exactStart(t, c.Head), err
 	case parley.TopicErrors:
-		return s.exactStart(ctx, t)
+		stream, _ := t.Stream()
+		head, err := s.broker.log.Head(ctx, stream)
+		return s.exactStart(t, head), err
 	case parley.TopicState:
 		if t.Wildcard() {
 			return nil, nil
 		}
-		return nil, s.mayReadExactly(ctx, t.Conversation)
+		_, err := s.mayReadExactly(ctx, t.Conversation)
+		return nil, err
 	}
 	return nil, parley.Errorf(parley.CodeInvalid, "nothing is delivered here yet")
 }
@@ -138,35 +139,32 @@ func (s *session) memberStarts(ctx context.Context, again bool) ([]parley.Cursor
 	return starts, nil
 }
 
-func (s *session) exactStart(ctx context.Context, t parley.Topic) ([]parley.Cursor, error) {
+func (s *session) exactStart(t parley.Topic, head int64) []parley.Cursor {
 	stream, _ := t.Stream()
 	if s.hasCursor(stream) {
-		return nil, nil
+		return nil
 	}
-	head, err := s.broker.log.Head(ctx, stream)
-	if err != nil {
-		return nil, fmt.Errorf("read head: %w", err)
-	}
-	return []parley.Cursor{s.cursor(stream, head)}, nil
+	return []parley.Cursor{s.cursor(stream, head)}
 }
 
-// mayReadExactly lets a visitor subscribe to a conversation that does not exist
-// yet: its client made the id and will open it. Should somebody else open it,
+// mayReadExactly returns a conversation that the user may read. It lets a
+// visitor subscribe to one that does not exist yet, and returns it without a
+// head: its client made the id and will open it. Should somebody else open it,
 // changed takes the subscription away.
-func (s *session) mayReadExactly(ctx context.Context, conversation string) error {
-	_, err := s.broker.log.Conversation(ctx, s.who, conversation)
+func (s *session) mayReadExactly(ctx context.Context, conversation string) (parley.Conversation, error) {
+	c, err := s.broker.log.Conversation(ctx, s.who, conversation)
 	var e *parley.Error
 	if s.who.Role != parley.RoleVisitor || !errors.As(err, &e) || e.Code != parley.CodeNotFound {
-		return err
+		return c, err
 	}
 	head, herr := s.broker.log.Head(ctx, parley.MessagesOf(s.who.Site, conversation))
 	if herr != nil {
-		return herr
+		return c, fmt.Errorf("read head: %w", herr)
 	}
-	if head > 0 {
-		return err
+	if head > 0 { // perhaps it has just been opened, by this very user
+		return s.broker.log.Conversation(ctx, s.who, conversation)
 	}
-	return nil
+	return c, nil
 }
 
 func (s *session) cursor(stream parley.Stream, seq int64) parley.Cursor {
@@ -204,6 +202,21 @@ func (s *session) drop(filter string) {
 	s.unsubscribe(ctx, filter)
 }
 
+// unsubscribeAll takes an UNSUBSCRIBE. The codes wait for UNSUBACK.
+func (s *session) unsubscribeAll(ctx context.Context, pk packets.Packet) {
+	codes := make([]byte, len(pk.Filters))
+	for i, f := range pk.Filters {
+		if !s.holds(f.Filter) {
+			codes[i] = packets.CodeNoSubscriptionExisted.Code
+			continue
+		}
+		s.unsubscribe(ctx, f.Filter)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.answer[pk.PacketID] = codes
+}
+
 // unsubscribe stops the deliveries of a filter and forgets it and the cursors
 // that only it needed.
 func (s *session) unsubscribe(ctx context.Context, filter string) {
@@ -218,9 +231,10 @@ func (s *session) unsubscribe(ctx context.Context, filter string) {
 		delete(s.stored, stream)
 	}
 	s.mu.Unlock()
-	if !s.persistent {
+	if !s.persistent.Load() {
 		return
 	}
+	s.broker.cursors.drop(s, streams)
 	if err := s.broker.options.Sessions.DeleteSubscription(ctx, s.device, s.generation, filter, streams); err != nil {
 		s.broker.options.Logger.Warn("subscription not deleted", "device", s.device, "filter", filter, "error", err)
 	}

@@ -1,0 +1,41 @@
+package broker
+
+import (
+	"fmt"
+
+	"github.com/parley-chat/parley"
+)
+
+// Held lists what the broker still keeps of connections, for tests that close
+// them all and expect nothing.
+func (b *Broker) Held() []string {
+	h := b.hub
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	var held []string
+	for what, n := range map[string]int{
+		"devices": len(h.devices), "users": len(h.users), "queues": len(h.queues), "streams": len(h.streams),
+		"watches": len(h.watches), "engine clients": b.engine.Clients.Len(),
+		"engine subscriptions": int(b.engine.Info.Clone().Subscriptions), "connections": int(b.stats.connected.Load()),
+		"pending": b.gate.pending, "served": len(b.gate.conns),
+	} {
+		if n != 0 {
+			held = append(held, fmt.Sprintf("%d %s", n, what))
+		}
+	}
+	return held
+}
+
+// Pending counts the connections that have not logged in.
+func (b *Broker) Pending() int {
+	b.gate.mu.Lock()
+	defer b.gate.mu.Unlock()
+	return b.gate.pending
+}
+
+// Subscribed counts the connections that a stream is delivered to.
+func (b *Broker) Subscribed(stream parley.Stream) int {
+	b.hub.mu.RLock()
+	defer b.hub.mu.RUnlock()
+	return len(b.hub.streams[stream])
+}

@@ -1,0 +1,170 @@
+package broker_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/mochi-mqtt/server/v2/packets"
+
+	"github.com/parley-chat/parley"
+	"github.com/parley-chat/parley/broker"
+)
+
+// One SUBSCRIBE holds filters of every kind: each gets its own answer, and those
+// that are granted work.
+func TestFiltersAreAnsweredOneByOne(t *testing.T) {
+	w := newWorld(t)
+	visitor, agent := w.visitor(), w.agent("lilei")
+	mine, theirs := w.conversation(visitor, 1), w.conversation(w.visitor(), 1)
+	own := "p1/" + w.site.ID
+	errorsOf := func(c parley.Credentials) string { return own + "/d/" + c.Identity.ClientID() + "/errors" }
+	const granted, denied, invalid = 1, 0x87, 0x8f
+	for _, test := range []struct {
+		filter         string
+		visitor, agent byte
+	}{
+		{own + "/c/+/messages", granted, granted},
+		{own + "/c/+/state", granted, granted},
+		{own + "/c/" + mine + "/messages", granted, granted}, // it is in the queue
+		{own + "/c/" + mine + "/state", granted, granted},
+		{own + "/c/" + theirs + "/messages", denied, granted},
+		{own + "/c/" + theirs + "/state", denied, granted},
+		{own + "/c/cnv_unborn/messages", granted, denied},
+		{errorsOf(visitor), granted, denied},
+		{errorsOf(agent), denied, granted},
+		{errorsOf(w.again(visitor)), denied, denied},
+		{"#", invalid, invalid},
+		{"+/#", invalid, invalid},
+		{"+", invalid, invalid},
+		{"p1/#", invalid, invalid},
+		{own + "/#", invalid, invalid},
+		{own + "/c/#", invalid, invalid},
+		{"p1/+/c/" + mine + "/messages", invalid, invalid},
+		{"p1/+/c/+/messages", invalid, invalid},
+		{own + "/+/" + mine + "/messages", invalid, invalid},
+		{own + "/c/" + mine + "/+", invalid, invalid},
+		{own + "/c/+/send", invalid, invalid},
+		{own + "/c/" + mine + "/send", denied, denied},
+		{own + "/d/+/errors", invalid, invalid},
+		{own + "/u/+/events", invalid, invalid},
+		{"$SYS/#", invalid, invalid},
+		{"$SYS/broker/version", invalid, invalid},
+		{"$share/g/" + own + "/c/" + mine + "/messages", invalid, invalid},
+		{"$SHARE/g/" + own + "/c/+/messages", invalid, invalid},
+		{"$ShArE/g/" + own + "/c/+/messages", invalid, invalid},
+		{"p2/" + w.site.ID + "/c/+/messages", invalid, invalid},
+		{own + "/c//messages", invalid, invalid},
+		{own + "/c/../messages", invalid, invalid},
+		{"/" + own + "/c/+/messages", invalid, invalid},
+		{own + "/c/+/messages/", invalid, invalid},
+		{own + "/c/a+/messages", invalid, invalid},
+		{own + "/c/" + mine + "\u202e/messages", invalid, invalid},
+		{"p1/" + w.other.ID + "/c/+/messages", denied, denied},
+		{"p1/" + w.other.ID + "/c/" + mine + "/messages", denied, denied},
+		{own + "/c/+/notes", denied, invalid}, // reserved
+		{own + "/c/+/signals", invalid, invalid},
+		{own + "/presence/+", denied, invalid},
+		{own + "/visits/+", denied, invalid},
+		{own + "/u/" + visitor.Identity.User + "/events", invalid, denied},
+	} {
+		for _, reader := range []struct {
+			who  parley.Credentials
+			code byte
+		}{{visitor, test.visitor}, {agent, test.agent}} {
+			t.Run(fmt.Sprintf("%s %s", reader.who.Identity.Role, test.filter), func(t *testing.T) {
+				versions(t, func(t *testing.T, version byte) {
+					code := reader.code
+					if code > 2 && version < 5 {
+						code = 0x80
+					}
+					c := w.connect(t, reader.who, version)
+					all := c.subscribe(c.messagesTopic(parley.Any), test.filter, c.errorsTopic())
+					if diff := cmp.Diff([]byte{granted, code, granted}, all); diff != "" {
+						t.Errorf("SUBACK (-want +got):\n%s", diff)
+					}
+				})
+			})
+		}
+	}
+}
+
+func TestFiltersThatAreNotDecodableEndTheConnection(t *testing.T) {
+	for name, filter := range map[string]string{"NUL": "p1/site_one/c/\x00/messages", "not UTF-8": "p1/site_one/c/\xff/messages"} {
+		t.Run(name, func(t *testing.T) {
+			versions(t, func(t *testing.T, version byte) {
+				w := newWorld(t)
+				c := w.connect(t, w.visitor(), version)
+				c.send(packets.Packet{
+					FixedHeader: packets.FixedHeader{Type: packets.Subscribe, Qos: 1}, PacketID: 1,
+					Filters: packets.Subscriptions{{Filter: filter, Qos: 1}},
+				})
+				c.expectEnd()
+			})
+		})
+	}
+}
+
+func TestSubscriptionIdentifierEndsTheConnection(t *testing.T) {
+	w := newWorld(t)
+	c := w.connect(t, w.visitor(), 5)
+	pk := packets.Packet{
+		FixedHeader: packets.FixedHeader{Type: packets.Subscribe, Qos: 1}, PacketID: 1,
+		Filters: packets.Subscriptions{{Filter: c.messagesTopic(parley.Any), Qos: 1}},
+	}
+	pk.Properties.SubscriptionIdentifier = []int{7}
+	c.send(pk)
+	c.expectDisconnect(packets.ErrSubscriptionIdentifiersNotSupported)
+}
+
+func TestTooManySubscriptions(t *testing.T) {
+	w := newWorld(t)
+	c := w.resume(t, w.visitor(), 5)
+	var filters []string
+	for i := range broker.MaxFilters + 2 {
+		filters = append(filters, c.messagesTopic(fmt.Sprintf("cnv_%d", i)))
+	}
+	for i, code := range c.subscribe(filters...) {
+		if want := map[bool]byte{false: 1, true: 0x97}[i >= broker.MaxFilters]; code != want {
+			t.Errorf("filter %d: %#x, want %#x", i, code, want)
+		}
+	}
+	c.follow(filters[0]) // one that it has is always granted again
+	c.unsubscribe(filters[0])
+	c.follow(filters[broker.MaxFilters])
+}
+
+func TestUnsubscribeAnswers(t *testing.T) {
+	w := newWorld(t)
+	c := w.connect(t, w.visitor(), 5)
+	c.follow(c.errorsTopic())
+	ack := c.unsubscribe(c.errorsTopic(), c.messagesTopic("cnv_other"), "#")
+	if diff := cmp.Diff([]byte{0, 0x11, 0x11}, ack.ReasonCodes); diff != "" {
+		t.Errorf("UNSUBACK (-want +got):\n%s", diff)
+	}
+	c = w.connect(t, w.visitor(), 4)
+	c.follow(c.errorsTopic())
+	c.unsubscribe(c.errorsTopic())
+}
+
+// No delivery comes before the SUBACK of its subscription, or before CONNACK.
+func TestAnswersComeBeforeDeliveries(t *testing.T) {
+	w := newWorld(t)
+	who := w.visitor()
+	id := w.conversation(who, 3)
+	c := w.resume(t, who, 5)
+	c.send(packets.Packet{
+		FixedHeader: packets.FixedHeader{Type: packets.Subscribe, Qos: 1}, PacketID: 1,
+		Filters: packets.Subscriptions{{Filter: c.stateTopic(id), Qos: 1}, {Filter: c.messagesTopic(id), Qos: 1}},
+	})
+	if first := c.await("anything", func(packets.Packet) bool { return true }); first.FixedHeader.Type != packets.Suback {
+		t.Errorf("the first answer is %s", describe([]packets.Packet{first}))
+	}
+	c.hangUp()
+	w.write(who, id, 3)
+	c = open(t, w.dial(t), 5)
+	c.send(as(who, 5).persistent().packet())
+	if first := c.await("anything", func(packets.Packet) bool { return true }); first.FixedHeader.Type != packets.Connack {
+		t.Errorf("the first answer is %s", describe([]packets.Packet{first}))
+	}
+}

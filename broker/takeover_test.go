@@ -1,0 +1,143 @@
+package broker_test
+
+import (
+	"sync"
+	"testing"
+
+	"github.com/mochi-mqtt/server/v2/packets"
+
+	"github.com/parley-chat/parley"
+)
+
+func TestNewConnectionTakesOver(t *testing.T) {
+	versions(t, func(t *testing.T, version byte) {
+		w := newWorld(t)
+		who := w.visitor()
+		older := w.resume(t, who, version)
+		older.followMessages()
+		newer := w.resume(t, who, version)
+		older.expectDisconnect(packets.ErrSessionTakenOver)
+
+		id, d := parley.NewID(parley.PrefixConversation), draft()
+		newer.expectAck(newer.post(id, d))
+		newer.expectTexts(id, []string{d.ID})
+		if s := w.broker.Stats(); s.Takeovers != 1 || s.Connected != 1 {
+			t.Errorf("%d takeovers, %d connected", s.Takeovers, s.Connected)
+		}
+	})
+}
+
+// What the older connection had acknowledged is not delivered again.
+func TestTakeoverKeepsTheCursor(t *testing.T) {
+	w := newWorld(t)
+	who := w.visitor()
+	id := w.conversation(who, 0)
+	older := w.resume(t, who, 5)
+	older.followMessages()
+	seen := drafts(20)
+	for _, d := range seen {
+		w.record(who, id, d)
+	}
+	older.expectTexts(id, idsOf(seen))
+	older.ping() // behind the acknowledgements
+	newer := w.resume(t, who, 5)
+	next := draft()
+	w.record(who, id, next)
+	if e := newer.expectEntry(newer.messagesTopic(id)); e.ID != next.ID {
+		t.Errorf("seq %d is delivered again", e.Seq)
+	}
+}
+
+// Two connections that fight for one device leave one of them, and nothing
+// else.
+func TestManyConnectionsOfOneDevice(t *testing.T) {
+	w := newWorld(t)
+	who := w.visitor()
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for range 5 {
+				c := open(t, w.dial(t), 5)
+				c.send(as(who, 5).persistent().packet())
+				c.awaitAnswerOrEnd()
+			}
+		})
+	}
+	all.Wait()
+	c := w.resume(t, who, 5)
+	c.followMessages()
+	awaitCount(t, "connections", 1, func() int64 { return w.broker.Stats().Connected })
+	id, d := parley.NewID(parley.PrefixConversation), draft()
+	c.expectAck(c.post(id, d))
+	c.expectTexts(id, []string{d.ID})
+}
+
+// awaitAnswerOrEnd waits until the server has said something or closed.
+func (c *client) awaitAnswerOrEnd() {
+	for {
+		c.mu.Lock()
+		changed, done := c.changed, len(c.inbox) > 0 || c.ended != nil
+		c.mu.Unlock()
+		if done {
+			return
+		}
+		<-changed
+	}
+}
+
+func TestCleanSessionEndsWithTheConnection(t *testing.T) {
+	versions(t, func(t *testing.T, version byte) {
+		w := newWorld(t)
+		who := w.visitor()
+		c := w.connect(t, who, version)
+		c.followMessages()
+		c.hangUp()
+		awaitCount(t, "connections", 0, func() int64 { return w.broker.Stats().Connected })
+		_, ack := w.try(t, as(who, version).persistent())
+		if ack.SessionPresent {
+			t.Error("a session was kept")
+		}
+	})
+}
+
+func TestSessionPresentTellsTheTruth(t *testing.T) {
+	versions(t, func(t *testing.T, version byte) {
+		w := newWorld(t)
+		who := w.visitor()
+		present := func(l login, want bool) {
+			t.Helper()
+			c, ack := w.try(t, l)
+			if ack.SessionPresent != want {
+				t.Errorf("session present is %v", ack.SessionPresent)
+			}
+			c.hangUp()
+			awaitCount(t, "connections", 0, func() int64 { return w.broker.Stats().Connected })
+		}
+		present(as(who, version).persistent(), false)
+		present(as(who, version).persistent(), true)
+		w.restart()
+		present(as(who, version).persistent(), true)
+		clean := as(who, version).persistent()
+		clean.clean = true
+		present(clean, false)
+		if version == 5 { // clean start, but the session outlives the connection
+			present(as(who, version).persistent(), true)
+		}
+		present(as(who, version), false) // clean: nothing is left
+		present(as(who, version).persistent(), false)
+	})
+}
+
+func TestDisconnectCanEndTheSession(t *testing.T) {
+	w := newWorld(t)
+	who := w.visitor()
+	c := w.resume(t, who, 5)
+	bye := packets.Packet{FixedHeader: packets.FixedHeader{Type: packets.Disconnect}}
+	bye.Properties.SessionExpiryIntervalFlag = true // 0
+	c.send(bye)
+	c.expectEnd()
+	awaitCount(t, "connections", 0, func() int64 { return w.broker.Stats().Connected })
+	if _, ack := w.try(t, as(who, 5).persistent()); ack.SessionPresent {
+		t.Error("the session was kept")
+	}
+}
