@@ -1,0 +1,227 @@
+import { Backoff } from "./backoff";
+import { decodePage, type Entry, type Page } from "./entry";
+import { errorOf, type ParleyError } from "./errors";
+import { Events } from "./events";
+import { begin, emptyLog, fill, hasOlder, isBehind, learnHead, prepend, receive, type Log } from "./log";
+import type { Outbox, Outgoing } from "./outbox";
+import { after } from "./platform";
+import type { State } from "./state";
+
+const pageSize = 50;
+const fillSize = 200;
+/** How long a gap may close by itself before we fetch: deliveries overtake each other by less. */
+const gapPatience = 500;
+
+/** One row of a conversation as it is shown: an entry, or a message of ours that is not one yet. */
+export type Item = { readonly kind: "entry"; readonly entry: Entry } | { readonly kind: "own"; readonly message: Outgoing };
+
+/** What a conversation needs of the client around it. */
+export interface Surroundings {
+  readonly outbox: Outbox;
+  /** Who we are, empty while that is not known. */
+  me(): string;
+  online(): boolean;
+  /** Asks the REST API, renewing the token where needed. */
+  get<T>(path: string, decode: (value: unknown) => T): Promise<T>;
+  /** Whether new entries of this conversation are delivered to us, or have to be fetched when its head moves. */
+  delivered(conversation: string): boolean;
+  entered(conversation: string, entry: Entry): void;
+  kick(): void;
+}
+
+/** One conversation, kept in step with the server. Get it from Client.conversation. */
+export class Conversation {
+  readonly id: string;
+  readonly #around: Surroundings;
+  readonly #unborn: boolean;
+  readonly #events = new Events<{ change: undefined }>();
+  readonly #backoff = new Backoff();
+  #log: Log = emptyLog;
+  #present: State | undefined;
+  #shown: readonly Item[] | undefined;
+  #failure: ParleyError | undefined;
+  #busy = false;
+  #loadingOlder = false;
+  #released = false;
+  #stopTimer: (() => void) | undefined;
+
+  /** `unborn` says that nobody can have written here yet: there is nothing to fetch until something comes. */
+  constructor(id: string, around: Surroundings, unborn: boolean) {
+    this.id = id;
+    this.#unborn = unborn;
+    this.#around = around;
+  }
+
+  /** Entries by seq, then our own unfinished messages in the order they were written. The same array until something changes. */
+  items(): readonly Item[] {
+    this.#shown ??= [
+      ...this.#log.entries.map((entry): Item => ({ kind: "entry", entry })),
+      ...this.#around.outbox.rows(this.id).map((message): Item => ({ kind: "own", message })),
+    ];
+    return this.#shown;
+  }
+
+  /** The newest state known, undefined before the conversation exists. */
+  get state(): State | undefined {
+    return this.#present;
+  }
+
+  /** Whether the newest page is here. A conversation that does not exist yet is loaded and empty. */
+  get loaded(): boolean {
+    return this.#log.epoch !== "" || this.#nobodyWrote || this.#failure?.code === "not_found";
+  }
+
+  /** Whether loadOlder would bring something. */
+  get hasOlder(): boolean {
+    return hasOlder(this.#log);
+  }
+
+  /** Where history starts on the server: above 1 when the beginning has been removed. */
+  get first(): number {
+    return this.#log.first;
+  }
+
+  /** Why the last fetch failed, undefined after one that succeeded. */
+  get error(): ParleyError | undefined {
+    return this.#failure;
+  }
+
+  /** Calls `listener` after every change; the answer stops that. */
+  subscribe(listener: () => void): () => void {
+    return this.#events.on("change", listener);
+  }
+
+  /** Writes a message. It is in the outbox when this returns, and leaves when there is a connection. Throws a ParleyError if it is empty or too long. */
+  send(text: string): Outgoing {
+    const message = this.#around.outbox.add(this.id, text);
+    this.#around.kick();
+    return message;
+  }
+
+  /** Sends a failed message again, as a new one at the end. */
+  retry(id: string): void {
+    this.#around.outbox.retry(id);
+    this.#around.kick();
+  }
+
+  /** Forgets a failed message. */
+  discard(id: string): void {
+    this.#around.outbox.discard(id);
+  }
+
+  /** Fetches the page before the oldest entry here. Throws a ParleyError. */
+  async loadOlder(): Promise<void> {
+    const oldest = this.#log.entries[0]?.seq;
+    if (this.#loadingOlder || !this.hasOlder || oldest === undefined) return;
+    this.#loadingOlder = true;
+    try {
+      const page = await this.#page(`before=${oldest}&limit=${pageSize}`);
+      this.#advance(prepend(this.#log, page));
+    } finally {
+      this.#loadingOlder = false;
+    }
+  }
+
+  /** For the client: a delivery. */
+  receive(entry: Entry): void {
+    this.#advance(receive(this.#log, entry));
+  }
+
+  /** For the client: a new state. */
+  learn(state: State): void {
+    this.#present = state;
+    this.#advance(learnHead(this.#log, state.epoch, state.head));
+  }
+
+  /** For the client: rows of the outbox have changed. */
+  refreshed(): void {
+    this.#settle();
+    this.#shown = undefined;
+    this.#events.emit("change", undefined);
+  }
+
+  /** For the client: there is a connection (again); look for what was missed. */
+  resync(): void {
+    this.#backoff.reset();
+    this.#schedule(0);
+  }
+
+  /** For the client: this conversation will not be used any more. */
+  release(): void {
+    this.#stopTimer?.();
+    this.#released = true;
+  }
+
+  /** Shows the new log, and sees to it that a gap is filled. */
+  #advance(log: Log): void {
+    const before = this.#log;
+    this.#log = log;
+    const same = log.epoch === before.epoch;
+    const news = log.entries.slice(same ? Math.min(0, before.have - log.have) || log.entries.length : 0);
+    this.#settle(news);
+    if (same) for (const entry of news) this.#around.entered(this.id, entry);
+    if (isBehind(log) && !this.#stopTimer && !this.#busy) this.#schedule(this.#around.delivered(this.id) && log.epoch !== "" ? gapPatience : 0);
+    this.refreshed();
+  }
+
+  /** Our own messages have come back: their entries take the place of the pending rows. */
+  #settle(news: readonly Entry[] = []): void {
+    const rows = this.#around.outbox.rows(this.id);
+    if (rows.length === 0) return;
+    const own = new Set(news.filter((entry) => entry.sender === this.#around.me()).map((entry) => entry.id));
+    for (const { draft, state, seq } of rows) {
+      const here = state === "acked" && seq > 0 && seq <= this.#log.have;
+      if (here || own.has(draft.id)) this.#around.outbox.settle(draft.id);
+    }
+  }
+
+  get #nobodyWrote(): boolean {
+    return this.#unborn && this.#log.head === 0;
+  }
+
+  #schedule(ms: number): void {
+    this.#stopTimer?.();
+    this.#stopTimer = after(ms, () => {
+      this.#stopTimer = undefined;
+      void this.#catchUp();
+    });
+  }
+
+  /** Fetches until nothing is missing. */
+  async #catchUp(): Promise<void> {
+    if (this.#busy || this.#nobodyWrote || !this.#around.online()) return;
+    this.#busy = true;
+    try {
+      do await this.#step();
+      while (isBehind(this.#log));
+      this.#failure = undefined;
+      this.#backoff.reset();
+    } catch (error) {
+      this.#failure = errorOf(error);
+    }
+    this.#busy = false;
+    this.refreshed();
+    if (this.#released) return;
+    if (this.#failure ? this.#failure.retry : isBehind(this.#log)) this.#schedule(this.#backoff.next());
+  }
+
+  /** Fetches one page: the newest if nothing is here yet, else what comes next. */
+  async #step(): Promise<void> {
+    const { epoch, have } = this.#log;
+    if (epoch === "") {
+      const page = await this.#page(`limit=${pageSize}`);
+      if (this.#log.epoch === "") this.#advance(begin(this.#log, page));
+      return;
+    }
+    const page = await this.#page(`after=${have}&limit=${fillSize}`);
+    if (this.#log.epoch !== epoch) return;
+    const next = fill(this.#log, page);
+    const stuck = next.have === have && isBehind(next);
+    this.#advance(next);
+    if (stuck) throw errorOf("the server announces more than it gives");
+  }
+
+  #page(query: string): Promise<Page> {
+    return this.#around.get(`/v1/conversations/${this.id}/messages?${query}`, decodePage);
+  }
+}

@@ -1,0 +1,69 @@
+import { field, isObject, parseJson } from "./json";
+
+const codes = [
+  "invalid",
+  "too_large",
+  "unauthenticated",
+  "forbidden",
+  "not_found",
+  "conflict",
+  "closed",
+  "rate_limited",
+  "unavailable",
+  "internal",
+] as const;
+
+/** Why something was refused. The set is closed; the server uses the same words. */
+export type Code = (typeof codes)[number];
+
+/** A refusal or failure that a program can act on. `retry` says whether the same thing can succeed later by itself. */
+export class ParleyError extends Error {
+  readonly code: Code;
+  readonly retry: boolean;
+
+  constructor(code: Code, message: string, retry = code === "rate_limited" || code === "unavailable" || code === "internal") {
+    super(message);
+    this.name = "ParleyError";
+    this.code = code;
+    this.retry = retry;
+  }
+}
+
+/** Reads a code; what this version does not know is "internal". */
+export function decodeCode(value: unknown): Code {
+  return codes.find((code) => code === value) ?? "internal";
+}
+
+/** Makes the error of an HTTP answer that is not 2xx: problem+json, or whatever a proxy in between has put there. */
+export function decodeProblem(status: number, text: string): ParleyError {
+  const problem = parseJson(text);
+  if (isObject(problem) && typeof problem["code"] === "string") {
+    const code = decodeCode(problem["code"]);
+    const message = field.text(problem, "detail", field.text(problem, "title", ""));
+    return new ParleyError(code, message, typeof problem["retry"] === "boolean" ? problem["retry"] : undefined);
+  }
+  return new ParleyError(codeOfStatus(status), `HTTP ${status}`);
+}
+
+function codeOfStatus(status: number): Code {
+  switch (status) {
+    case 401:
+      return "unauthenticated";
+    case 403:
+      return "forbidden";
+    case 404:
+      return "not_found";
+    case 409:
+      return "conflict";
+    case 413:
+      return "too_large";
+    case 429:
+      return "rate_limited";
+  }
+  return status >= 500 ? "unavailable" : "invalid";
+}
+
+/** The error inside whatever was thrown. */
+export function errorOf(thrown: unknown): ParleyError {
+  return thrown instanceof ParleyError ? thrown : new ParleyError("internal", String(thrown));
+}

@@ -1,0 +1,198 @@
+import { Backoff } from "./backoff";
+import { ParleyError } from "./errors";
+import { Connection, type Closed } from "./mqtt/connection";
+import type { Publish } from "./mqtt/codec";
+import { after, type SocketConstructor } from "./platform";
+import type { Session, SessionKeeper } from "./session";
+
+/** What a person may want to know about the connection. */
+export type ConnectionState = "connecting" | "online" | "offline" | "replaced" | "signed-out";
+
+export interface LinkOptions {
+  readonly keeper: SessionKeeper;
+  readonly socket: SocketConstructor;
+  urlOf(session: Session): string;
+  onState(state: ConnectionState): void;
+  /** A connection is open; the link counts as online when the promise resolves. */
+  onOpen(connection: Connection, session: Session): Promise<void>;
+  onPublish(message: Publish): void;
+  onRoom(): void;
+  /** The connection has gone, whatever comes next. */
+  onLost(): void;
+  onError(error: ParleyError): void;
+}
+
+/** However eager the signals, attempts start at least this far apart. */
+const attemptGap = 1_000;
+/** A connection that lived this long was a good one: the next waits are short again. */
+const goodLife = 5_000;
+
+const goodbye = { replaced: 0x8e, badPassword: 0x86, notAuthorized: 0x87 };
+const socketCode = { unauthenticated: 4401, replaced: 4408 };
+
+type Outcome = "again" | "wait" | "replaced" | "signed-out";
+
+/**
+ * Holds a connection open for as long as it is wanted.
+ *
+ *   connecting ──▶ online ──lost──▶ connecting ──attempt failed──▶ offline
+ *        │            │                  ▲ ▲                          │
+ *        │            └─ taken over ─▶ replaced (until takeOver)      │
+ *        └─ no valid sign-in ─▶ signed-out        └── back-off, or network is back ──┘
+ */
+export class Link {
+  readonly #options: LinkOptions;
+  readonly #backoff = new Backoff();
+  #present: ConnectionState = "offline";
+  #connection: Connection | undefined;
+  #running = 0;
+  #attemptAt = 0;
+  #refusedToken = "";
+  #wake: (() => void) | undefined;
+
+  constructor(options: LinkOptions) {
+    this.#options = options;
+  }
+
+  get state(): ConnectionState {
+    return this.#present;
+  }
+
+  /** The connection, while there is one that can be used. */
+  get open(): Connection | undefined {
+    return this.#present === "online" ? this.#connection : undefined;
+  }
+
+  start(): void {
+    void this.#run(++this.#running);
+  }
+
+  /** Ends the connection and the attempts. */
+  stop(): void {
+    this.#running++;
+    this.#options.keeper.stop();
+    this.#connection?.close();
+    this.#wake?.();
+    this.#become("offline");
+  }
+
+  /** The network may be back, or another one: tries at once, and tests a connection that seems open. */
+  networkChanged(): void {
+    this.#backoff.reset();
+    if (this.open) this.open.check();
+    else if (this.#connection && Date.now() - this.#attemptAt > attemptGap) this.#connection.close("network");
+    this.#wake?.();
+  }
+
+  async #run(mine: number): Promise<void> {
+    this.#become("connecting");
+    for (;;) {
+      const outcome = await this.#attempt(mine);
+      if (this.#running !== mine) return;
+      if (outcome === "replaced" || outcome === "signed-out") return this.#become(outcome);
+      if (outcome === "wait") await this.#pause(this.#backoff.next());
+      if (this.#running !== mine) return;
+    }
+  }
+
+  /** One connection from sign-in to its end. */
+  async #attempt(mine: number): Promise<Outcome> {
+    this.#attemptAt = Date.now();
+    const { keeper } = this.#options;
+    let session: Session;
+    try {
+      session = await (this.#refusedToken ? keeper.refused(this.#refusedToken) : keeper.fresh());
+    } catch (error) {
+      return this.#noSession(error);
+    }
+    if (this.#running !== mine) return "wait";
+    const connection = this.#connect(session);
+    if (!connection) return "wait";
+    const closed = await connection.closed;
+    if (this.#connection !== connection) return "wait"; // stopped, and started again already
+    this.#connection = undefined;
+    const lived = this.#present === "online";
+    if (this.#running === mine) this.#become(lived ? "connecting" : "offline");
+    this.#options.onLost();
+    return this.#judge(closed, session, lived && Date.now() - this.#attemptAt > goodLife);
+  }
+
+  #noSession(error: unknown): Outcome {
+    if (!(error instanceof ParleyError)) throw error;
+    this.#options.onError(error);
+    if (!error.retry) return "signed-out";
+    this.#become("offline");
+    return "wait";
+  }
+
+  #connect(session: Session): Connection | undefined {
+    const options = this.#options;
+    try {
+      this.#connection = new Connection({
+        url: options.urlOf(session),
+        clientId: `${session.user}.${session.device}`,
+        password: session.token,
+        socket: options.socket,
+        onPublish: (message) => options.onPublish(message),
+        onRoom: () => options.onRoom(),
+      });
+    } catch (error) {
+      options.onError(new ParleyError("forbidden", `no WebSocket to this address: ${String(error)}`));
+      this.#become("offline");
+      return undefined;
+    }
+    void this.#whenOpen(this.#connection, session);
+    return this.#connection;
+  }
+
+  async #whenOpen(connection: Connection, session: Session): Promise<void> {
+    await connection.opened;
+    await this.#options.onOpen(connection, session);
+    if (this.#connection !== connection) return;
+    this.#become("online");
+    this.#options.onRoom();
+    this.#renewInTime(session, connection);
+  }
+
+  #renewInTime(session: Session, connection: Connection): void {
+    const { keeper } = this.#options;
+    keeper.whenDue(session, () => {
+      keeper.fresh().then(
+        () => connection.close(),
+        () => {}, // the server will end the connection when the token ends; then we ask again
+      );
+    });
+  }
+
+  #judge(closed: Closed, session: Session, good: boolean): Outcome {
+    const { reasonCode } = closed;
+    if (reasonCode === goodbye.replaced || closed.socketCode === socketCode.replaced) return "replaced";
+    if (good) this.#backoff.reset();
+    const refused =
+      closed.socketCode === socketCode.unauthenticated || reasonCode === goodbye.badPassword || reasonCode === goodbye.notAuthorized;
+    const before = this.#refusedToken;
+    this.#refusedToken = refused ? session.token : "";
+    if (refused && !before) return "again";
+    return closed.cause === "local" ? "again" : "wait";
+  }
+
+  /** Waits. Who is woken may go on sooner, but not at once: signals of a flapping network come in swarms. */
+  async #pause(ms: number): Promise<void> {
+    const woken = await new Promise<boolean>((resolve) => {
+      const stop = after(ms, () => resolve(false));
+      this.#wake = () => {
+        stop();
+        resolve(true);
+      };
+    });
+    this.#wake = undefined;
+    const rest = this.#attemptAt + attemptGap - Date.now();
+    if (woken && rest > 0) await new Promise<void>((resolve) => after(rest, resolve));
+  }
+
+  #become(state: ConnectionState): void {
+    if (state === this.#present) return;
+    this.#present = state;
+    this.#options.onState(state);
+  }
+}

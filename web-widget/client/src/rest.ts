@@ -1,0 +1,47 @@
+import { decodeProblem, ParleyError } from "./errors";
+import { parseJson } from "./json";
+import { deadline, type Fetch } from "./platform";
+
+const patience = 15_000;
+
+/** Calls the REST API of one server. */
+export class Rest {
+  readonly #base: string;
+  readonly #fetch: Fetch;
+
+  /** `base` is the server's origin, without a slash at its end. */
+  constructor(base: string, fetch: Fetch) {
+    this.#base = base;
+    this.#fetch = fetch;
+  }
+
+  /** Sends a request and hands the JSON answer to `decode`. Throws ParleyError, whatever goes wrong. */
+  async call<T>(method: "GET" | "POST", path: string, decode: (value: unknown) => T, more: { token?: string; body?: object } = {}): Promise<T> {
+    const headers: Record<string, string> = { Accept: "application/json" };
+    if (more.token) headers["Authorization"] = `Bearer ${more.token}`;
+    if (more.body) headers["Content-Type"] = "application/json";
+    const { signal, stop } = deadline(patience);
+    let status: number;
+    let text: string;
+    try {
+      const answer = await this.#fetch(this.#base + path, {
+        method,
+        headers,
+        signal,
+        ...(more.body && { body: JSON.stringify(more.body) }),
+      });
+      status = answer.status;
+      text = await answer.text();
+    } catch {
+      throw new ParleyError("unavailable", "the server cannot be reached");
+    } finally {
+      stop();
+    }
+    if (status < 200 || status > 299) throw decodeProblem(status, text);
+    try {
+      return decode(parseJson(text));
+    } catch {
+      throw new ParleyError("internal", "the server's answer cannot be read");
+    }
+  }
+}

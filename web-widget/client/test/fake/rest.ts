@@ -1,0 +1,116 @@
+// The REST half of the fake server.
+
+import { object, parseJson, type JsonObject } from "../../src/json";
+import type { Device, FakeServer } from "./server";
+import type { Stored } from "./store";
+
+interface Reply {
+  status: number;
+  json: unknown;
+}
+
+const problem = (status: number, code: string): Reply => ({ status, json: { title: code, status, code, retry: false } });
+
+export class Rest {
+  private readonly server: FakeServer;
+  private readonly devices = new Map<string, Device>(); // by refresh token
+  private minted = 0;
+
+  constructor(server: FakeServer) {
+    this.server = server;
+  }
+
+  answer(method: string, url: string, authorization: string, body: string): Reply {
+    const { pathname, searchParams } = new URL(url);
+    const json = object(parseJson(body || "{}"));
+    switch (`${method} ${pathname}`) {
+      case "POST /v1/visitor-sessions":
+        return this.visitor(json);
+      case "POST /v1/agent-sessions":
+        return this.agent(json);
+      case "POST /v1/tokens/refresh":
+        return this.session(this.devices.get(String(json["refreshToken"])));
+    }
+    const device = this.server.deviceOf(authorization.replace("Bearer ", ""));
+    if (!device) return problem(401, "unauthenticated");
+    if (pathname === "/v1/conversations") return this.list(device, searchParams.get("status"));
+    const [, id = "", what] = /^\/v1\/conversations\/([\w-]+)\/?(\w*)$/.exec(pathname) ?? [];
+    const c = this.server.store.conversations.get(id);
+    if (!c || !this.server.store.sees(c, device)) return problem(404, "not_found");
+    return this.about(c, device, what ?? "", searchParams);
+  }
+
+  private visitor(json: JsonObject): Reply {
+    if (json["siteKey"] !== this.server.siteKey) return problem(404, "not_found");
+    const token = json["refreshToken"];
+    if (token === undefined) return this.session(this.mint("visitor", `vis_${++this.minted}`, String(json["name"] ?? "")));
+    const known = this.devices.get(String(token));
+    if (!known) return problem(401, "unauthenticated");
+    if (json["device"] === known.device) return this.session(known);
+    return this.session(this.mint("visitor", known.user, known.name));
+  }
+
+  private agent(json: JsonObject): Reply {
+    if (json["password"] !== "secret") return problem(401, "unauthenticated");
+    const name = String(json["email"]).split("@")[0] ?? "";
+    return this.session(this.mint("agent", `agt_${name}`, name));
+  }
+
+  private mint(role: string, user: string, name: string): Device {
+    return { user, device: `dev_${++this.minted}`, role, name, filters: new Set(), cursors: new Map(), refusals: 0 };
+  }
+
+  private session(device: Device | undefined): Reply {
+    if (!device) return problem(401, "unauthenticated");
+    const refreshToken = `ref_${device.device}`;
+    this.devices.set(refreshToken, device);
+    const { user, role, name } = device;
+    const now = Date.now() - 86_400_000; // the server's clock is another one
+    return {
+      status: 200,
+      json: {
+        site: this.server.site,
+        user,
+        device: device.device,
+        role,
+        name,
+        token: this.server.tokenFor(device),
+        tokenExpiresAt: now + this.server.tokenLifetime,
+        refreshToken,
+        mqtt: { path: "/mqtt" },
+        serverTime: now,
+      },
+    };
+  }
+
+  private list(device: Device, status: string | null): Reply {
+    const { store } = this.server;
+    const found = [...store.conversations.values()].filter((c) => store.sees(c, device) && (!status || c.status === status));
+    return { status: 200, json: { conversations: found.map((c) => store.state(c)) } };
+  }
+
+  private about(c: Stored, device: Device, what: string, query: URLSearchParams): Reply {
+    const { store } = this.server;
+    switch (what) {
+      case "messages":
+        return this.messages(c, query);
+      case "claim":
+        if (c.assignee && c.assignee.user !== device.user) return problem(409, "conflict");
+        store.claim(c, device);
+        break;
+      case "close":
+        store.close(c, device);
+        break;
+    }
+    return { status: 200, json: store.state(c) };
+  }
+
+  private messages(c: Stored, query: URLSearchParams): Reply {
+    const limit = Number(query.get("limit") ?? 50);
+    const after = query.get("after");
+    const before = Number(query.get("before") ?? Infinity);
+    const entries =
+      after === null ? c.entries.filter((e) => e.seq < before).slice(-limit) : c.entries.filter((e) => e.seq > Number(after)).slice(0, limit);
+    return { status: 200, json: { epoch: this.server.store.epoch, head: c.entries.length, first: 1, entries } };
+  }
+}

@@ -1,0 +1,80 @@
+import { Client, isObject, parseJson, webStorage, type ClientOptions, type Session, type SignIn } from "@parley-chat/client";
+
+/** Who signs in, and where. */
+export interface Credentials {
+  readonly site: string;
+  readonly email: string;
+  readonly password: string;
+}
+
+interface Kept {
+  readonly site: string;
+  readonly email: string;
+  readonly refreshToken: string;
+}
+
+const local = webStorage(() => localStorage);
+// Every tab is a device of its own, and stays it over a reload.
+const session = webStorage(() => sessionStorage);
+const key = "parley.console";
+
+/** What tests replace. */
+export type Network = Pick<ClientOptions, "webSocket" | "fetch">;
+
+/** Makes the client of an agent who has typed a password. */
+export function signIn({ site, email, password }: Credentials, network: Network = {}): Client {
+  return make({ as: "agent", site, email, password }, site, email, network);
+}
+
+/** Makes the client of whoever was signed in in this tab, if anybody was. */
+export function resume(network: Network = {}): Client | undefined {
+  const kept = readKept(session.get(key));
+  return kept && make({ as: "remembered", refreshToken: kept.refreshToken }, kept.site, kept.email, network);
+}
+
+/** Forgets who was signed in in this tab. */
+export function forget(): void {
+  session.remove(key);
+}
+
+function make(how: SignIn, site: string, email: string, network: Network): Client {
+  const client = new Client({ server: location.origin, signIn: how, storage: local, namespace: `${key}.${site}.${email}`, ...network });
+  client.on("session", ({ refreshToken }: Session) => session.set(key, JSON.stringify({ site, email, refreshToken } satisfies Kept)));
+  return client;
+}
+
+function readKept(text = ""): Kept | undefined {
+  const value = parseJson(text);
+  if (!isObject(value)) return undefined;
+  const { site, email, refreshToken } = value;
+  if (typeof site !== "string" || typeof email !== "string" || typeof refreshToken !== "string") return undefined;
+  return { site, email, refreshToken };
+}
+
+/** How many messages of each conversation the agent has read on this device. */
+export class ReadCounts {
+  readonly #key: string;
+  readonly #counts: Map<string, number>;
+
+  constructor(user: string) {
+    this.#key = `${key}.read.${user}`;
+    const value = parseJson(local.get(this.#key) ?? "");
+    this.#counts = new Map(isObject(value) ? Object.entries(value).flatMap(([id, n]) => (typeof n === "number" ? [[id, n] as const] : [])) : []);
+  }
+
+  of(conversation: string): number {
+    return this.#counts.get(conversation) ?? 0;
+  }
+
+  /** Raises the count; answers whether that changed anything. */
+  read(conversation: string, count: number): boolean {
+    if (count <= this.of(conversation)) return false;
+    this.#counts.delete(conversation); // to the end: the oldest are dropped first
+    this.#counts.set(conversation, count);
+    for (const id of [...this.#counts.keys()].slice(0, -maxCounts)) this.#counts.delete(id);
+    local.set(this.#key, JSON.stringify(Object.fromEntries(this.#counts)));
+    return true;
+  }
+}
+
+const maxCounts = 500;

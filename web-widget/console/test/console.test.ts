@@ -1,0 +1,186 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { createApp, nextTick, type App as VueApp } from "vue";
+import { FakeServer } from "../../client/test/fake/server";
+import { stored } from "../../client/test/fake/world";
+import App from "../src/App.vue";
+import { ReadCounts } from "../src/account";
+
+let server: FakeServer;
+let apps: Array<{ app: VueApp; root: HTMLElement }> = [];
+
+/** Opens the page. Two pages of a test are two windows of one browser. */
+function page(): HTMLElement {
+  const root = document.createElement("div");
+  document.body.append(root);
+  const app = createApp(App, { network: { webSocket: server.socket, fetch: server.fetch } });
+  app.mount(root);
+  apps.push({ app, root });
+  return root;
+}
+
+async function pass(ms: number): Promise<void> {
+  await vi.advanceTimersByTimeAsync(ms);
+  await nextTick();
+}
+
+function find<T extends HTMLElement>(root: HTMLElement, selector: string, type: new () => T): T {
+  const found = root.querySelector(selector);
+  if (!(found instanceof type)) throw new Error(`no ${selector} in ${root.textContent}`);
+  return found;
+}
+
+function press(root: HTMLElement, label: string): void {
+  const button = [...root.querySelectorAll("button")].find((b) => b.textContent?.includes(label));
+  if (!button) throw new Error(`no button ${label} in ${root.textContent}`);
+  button.click();
+}
+
+/** Chooses a conversation. The test's DOM changes the address without telling. */
+function choose(root: HTMLElement, name: string): void {
+  press(root, name);
+  dispatchEvent(new Event("hashchange"));
+}
+
+function fill(root: HTMLElement, selector: string, value: string): void {
+  const input = root.querySelector(selector);
+  if (!(input instanceof HTMLInputElement || input instanceof HTMLTextAreaElement)) throw new Error(`no ${selector}`);
+  input.value = value;
+  input.dispatchEvent(new Event("input"));
+}
+
+async function signIn(root: HTMLElement, name = "li", password = "secret"): Promise<void> {
+  fill(root, "[name=site]", server.site);
+  fill(root, "[name=email]", `${name}@example.org`);
+  fill(root, "[name=password]", password);
+  find(root, "form", HTMLFormElement).dispatchEvent(new Event("submit"));
+  await pass(200);
+}
+
+async function write(root: HTMLElement, text: string, key: KeyboardEventInit = {}): Promise<void> {
+  fill(root, "textarea", text);
+  await nextTick();
+  find(root, "textarea", HTMLTextAreaElement).dispatchEvent(new KeyboardEvent("keydown", { key: "Enter", cancelable: true, ...key }));
+  await pass(200);
+}
+
+const visitor = { user: "vis_ann", device: "dev_v", role: "visitor", name: "Ann" };
+const ask = (id: string, text: string): unknown => server.store.record(id, visitor, `msg_${id}_${text}`, text);
+const bubbles = (root: HTMLElement): string[] => [...root.querySelectorAll(".bubble")].map((b) => b.lastChild?.textContent ?? "");
+const lists = (root: HTMLElement): string[] => [...root.querySelectorAll(".lists section")].map((s) => [...s.querySelectorAll(".who")].map((w) => w.textContent).join(","));
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  server = new FakeServer();
+});
+
+afterEach(() => {
+  for (const { app, root } of apps) {
+    app.unmount();
+    root.remove();
+  }
+  apps = [];
+  location.hash = "";
+  sessionStorage.clear();
+  localStorage.clear();
+  vi.useRealTimers();
+});
+
+describe("the agent page", () => {
+  it("says when the password is wrong, and lets in with the right one", async () => {
+    const root = page();
+    await signIn(root, "li", "wrong");
+    expect(find(root, "[role=alert]", HTMLElement).textContent).toContain("not right");
+    await signIn(root);
+    expect(find(root, ".me strong", HTMLElement).textContent).toBe("li");
+  });
+
+  it("shows who waits, and answers after claiming", async () => {
+    const root = page();
+    await signIn(root);
+    ask("cnv_1", "hello");
+    await pass(200);
+    expect(lists(root)).toEqual(["", "Ann"]);
+    choose(root, "Ann");
+    await pass(200);
+    expect(bubbles(root)).toEqual(["hello"]);
+    expect(root.querySelector("textarea")).toBeNull();
+    press(root, "Claim");
+    await pass(200);
+    expect(lists(root)).toEqual(["Ann", ""]);
+    await write(root, "hi Ann");
+    expect(stored(server, "cnv_1")).toEqual(["hello", "hi Ann"]);
+    await write(root, "nihao", { isComposing: true });
+    expect(stored(server, "cnv_1")).toHaveLength(2);
+    press(root, "Close");
+    await pass(200);
+    expect(server.store.conversations.get("cnv_1")?.status).toBe("closed");
+  });
+
+  it("says when a colleague was faster", async () => {
+    const root = page();
+    await signIn(root);
+    ask("cnv_1", "hello");
+    await pass(200);
+    choose(root, "Ann");
+    await pass(200);
+    const c = server.store.conversations.get("cnv_1");
+    if (c) server.store.claim(c, { user: "agt_han", device: "dev_h", role: "agent", name: "Han" });
+    press(root, "Claim");
+    await pass(200);
+    expect(find(root, "main [role=alert]", HTMLElement).textContent).toContain("not yours to see");
+    expect(lists(root)).toEqual(["", ""]);
+  });
+
+  it("stays signed in over a reload, with the conversation that was open", async () => {
+    const root = page();
+    await signIn(root);
+    ask("cnv_1", "hello");
+    await pass(200);
+    choose(root, "Ann");
+    await pass(200);
+    apps.pop()?.app.unmount();
+    root.remove();
+    const again = page();
+    await pass(400);
+    expect(bubbles(again)).toEqual(["hello"]);
+    expect(server.requests.filter((path) => path.includes("agent-sessions"))).toHaveLength(1);
+    press(again, "Sign out");
+    await pass(50);
+    expect(again.querySelector(".sign-in")).not.toBeNull();
+    expect(sessionStorage.length).toBe(0);
+  });
+
+  it("stops when its device is used in another window, until it is told to go on", async () => {
+    const first = page();
+    await signIn(first);
+    const second = page(); // a duplicated tab has the same sessionStorage
+    await pass(200);
+    expect(first.textContent).toContain("in use in another window");
+    await pass(60_000);
+    expect(first.textContent).toContain("in use in another window");
+    press(first, "Continue");
+    await pass(300);
+    expect(first.querySelector(".desk")).not.toBeNull();
+    expect(second.textContent).toContain("in use in another window");
+  });
+
+  it("shows visitors' markup as text", async () => {
+    const root = page();
+    await signIn(root);
+    ask("cnv_1", "<img src=x onerror=alert(1)><b>x</b>");
+    await pass(200);
+    choose(root, "Ann");
+    await pass(200);
+    expect(bubbles(root)).toEqual(["<img src=x onerror=alert(1)><b>x</b>"]);
+    expect(root.querySelector(".bubble b, .row b")).toBeNull();
+  });
+});
+
+describe("read counts", () => {
+  it("only rise, and survive", () => {
+    const counts = new ReadCounts("agt_li");
+    expect([counts.read("cnv_1", 5), counts.read("cnv_1", 3), counts.of("cnv_1")]).toEqual([true, false, 5]);
+    expect(new ReadCounts("agt_li").of("cnv_1")).toBe(5);
+    expect(new ReadCounts("agt_han").of("cnv_1")).toBe(0);
+  });
+});

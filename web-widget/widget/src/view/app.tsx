@@ -1,0 +1,121 @@
+import type { JSX } from "preact";
+import { useEffect, useRef, useState } from "preact/hooks";
+import { ParleyError } from "@parley-chat/client";
+import type { Chat, View } from "../chat";
+import { Composer } from "./composer";
+import { useWords } from "./context";
+import { ChatIcon, CloseIcon } from "./icons";
+import { Messages } from "./messages";
+
+/** The launcher and, when open, the panel. */
+export function App({ chat, title }: { chat: Chat; title: string }): JSX.Element {
+  const [view, setView] = useState(chat.view);
+  const launcher = useRef<HTMLButtonElement>(null);
+  const field = useRef<HTMLTextAreaElement>(null);
+  const wasOpen = useRef(view.open);
+
+  useEffect(() => {
+    setView(chat.view);
+    return chat.subscribe(() => setView(chat.view));
+  }, [chat]);
+  useEffect(() => {
+    if (view.open === wasOpen.current) return;
+    wasOpen.current = view.open;
+    if (view.open) field.current?.focus();
+    else launcher.current?.focus();
+  }, [view.open]);
+
+  const onKeyDown = (event: KeyboardEvent): void => {
+    if (event.key !== "Escape" || event.isComposing) return;
+    event.stopPropagation();
+    chat.show(false);
+  };
+
+  return (
+    <div class={view.open ? "root open" : "root"} onKeyDown={onKeyDown}>
+      {view.open && (
+        <Panel view={view} chat={chat} title={title}>
+          <Composer field={field} send={(text) => send(chat, text)} />
+        </Panel>
+      )}
+      <Launcher view={view} button={launcher} toggle={() => chat.show(!view.open)} />
+    </div>
+  );
+}
+
+function send(chat: Chat, text: string): boolean {
+  try {
+    chat.send(text);
+    return true;
+  } catch (error) {
+    if (error instanceof ParleyError) return false;
+    throw error;
+  }
+}
+
+function Launcher({ view, button, toggle }: { view: View; button: { current: HTMLButtonElement | null }; toggle(): void }): JSX.Element {
+  const { texts } = useWords();
+  const label = view.open ? texts.close : view.unread > 0 ? `${texts.open}, ${texts.unread(view.unread)}` : texts.open;
+  return (
+    <button ref={button} type="button" class="launcher" aria-label={label} aria-expanded={view.open} onClick={toggle}>
+      {view.open ? <CloseIcon /> : <ChatIcon />}
+      {!view.open && view.unread > 0 && (
+        <span class="badge" aria-hidden="true">
+          {view.unread > 99 ? "99+" : view.unread}
+        </span>
+      )}
+    </button>
+  );
+}
+
+function Panel({ view, chat, title, children }: { view: View; chat: Chat; title: string; children: JSX.Element }): JSX.Element {
+  const { conversation } = chat;
+  return (
+    <section class="panel" role="dialog" aria-label={title}>
+      <Header view={view} title={title} close={() => chat.show(false)} />
+      <Banner view={view} takeOver={() => chat.client.takeOver()} />
+      <Messages
+        view={view}
+        actions={{ retry: (id) => chat.retry(id), discard: (id) => conversation.discard(id) }}
+        loadOlder={() => conversation.loadOlder()}
+        seen={() => chat.seen()}
+      />
+      {children}
+    </section>
+  );
+}
+
+function Header({ view, title, close }: { view: View; title: string; close(): void }): JSX.Element {
+  const { texts } = useWords();
+  const name = view.assignee && (view.assignee.name || texts.agent);
+  return (
+    <header class="header">
+      <span class={name ? "avatar" : "avatar plain"} aria-hidden="true">
+        {name ? [...name][0]?.toUpperCase() : <ChatIcon />}
+      </span>
+      <div class="who">
+        <h1>{name ?? title}</h1>
+        <p>{name ? title : view.waiting ? texts.waiting : texts.subtitle}</p>
+      </div>
+      <button type="button" class="quiet" aria-label={texts.close} onClick={close}>
+        <CloseIcon />
+      </button>
+    </header>
+  );
+}
+
+/** How the connection is, when that matters. */
+function Banner({ view, takeOver }: { view: View; takeOver(): void }): JSX.Element {
+  const { texts } = useWords();
+  const words = { connecting: texts.connecting, offline: texts.offline, replaced: texts.replaced, "signed-out": texts.unavailable, online: "", idle: "" }[view.connection];
+  return (
+    <div class={`banner ${view.connection}`} role="status">
+      {words && <span>{words}</span>}
+      {view.connection === "replaced" && (
+        <button type="button" onClick={takeOver}>
+          {texts.takeOver}
+        </button>
+      )}
+    </div>
+  );
+}

@@ -1,0 +1,114 @@
+import type { JSX } from "preact";
+import type { Bubble, Outgoing, Row } from "@parley-chat/client";
+import { CheckIcon, ClockIcon } from "./icons";
+import { useWords } from "./context";
+
+export interface MessageActions {
+  retry(id: string): void;
+  discard(id: string): void;
+}
+
+/** One row of the list. */
+export function MessageRow({ row, last, actions }: { row: Row; last: boolean; actions: MessageActions }): JSX.Element {
+  switch (row.kind) {
+    case "day":
+      return <Day at={row.at} />;
+    case "notice":
+      return <Notice row={row} />;
+    case "bubble":
+      return <BubbleRow bubble={row} last={last} actions={actions} />;
+  }
+}
+
+/** What a visitor need not know is not shown. */
+function Notice({ row }: { row: Row & { kind: "notice" } }): JSX.Element | null {
+  const { texts } = useWords();
+  const words = { assigned: texts.joined(row.name || texts.agent), closed: texts.closed }[row.entry.type];
+  return words ? <p class="notice">{words}</p> : null;
+}
+
+function Day({ at }: { at: number }): JSX.Element {
+  const { locale, texts } = useWords();
+  const date = new Date(at);
+  const daysAgo = Math.round((new Date().setHours(0, 0, 0, 0) - new Date(at).setHours(0, 0, 0, 0)) / 86_400_000);
+  const year = date.getFullYear() === new Date().getFullYear() ? {} : ({ year: "numeric" } as const);
+  const words =
+    daysAgo === 0 ? texts.today : daysAgo === 1 ? texts.yesterday : date.toLocaleDateString(locale, { weekday: "long", month: "long", day: "numeric", ...year });
+  return (
+    <p class="day">
+      <span>{words}</span>
+    </p>
+  );
+}
+
+function BubbleRow({ bubble, last, actions }: { bubble: Bubble; last: boolean; actions: MessageActions }): JSX.Element {
+  const { locale, texts } = useWords();
+  const { own, starts, ends, name, pending, at } = bubble;
+  const failed = pending?.state === "failed";
+  const classes = ["message", own ? "own" : "theirs", starts && "starts", ends && "ends", failed && "failed"];
+  const time = new Date(at).toLocaleTimeString(locale, { hour: "numeric", minute: "2-digit" });
+  return (
+    <div class={classes.filter(Boolean).join(" ")} data-seq={bubble.seq || undefined}>
+      {!own && starts && name && <span class="author">{name}</span>}
+      <div class="bubble" dir="auto">
+        <span class="hidden">{own ? texts.you : name || texts.agent}: </span>
+        <Linked text={bubble.text} />
+      </div>
+      {failed && pending ? <Failure message={pending} actions={actions} /> : null}
+      {!failed && ends && (
+        <span class="meta">
+          {!pending && <time dateTime={new Date(at).toISOString()}>{time}</time>}
+          {own && (pending || last) && <Progress message={pending} />}
+        </span>
+      )}
+    </div>
+  );
+}
+
+/** What has become of an own message: undefined is stored and back. */
+function Progress({ message }: { message: Outgoing | undefined }): JSX.Element {
+  const { texts } = useWords();
+  const done = !message || message.state === "acked";
+  const words = done ? texts.sent : message.state === "sent" ? texts.sending : texts.kept;
+  return (
+    <span class="progress">
+      {done ? <CheckIcon /> : <ClockIcon />}
+      {words}
+    </span>
+  );
+}
+
+function Failure({ message, actions }: { message: Outgoing; actions: MessageActions }): JSX.Element {
+  const { texts } = useWords();
+  const why = texts.refused[message.code ?? "invalid"] ?? "";
+  return (
+    <span class="meta failure" role="alert">
+      <span>{texts.failed(why)}</span>
+      <button type="button" onClick={() => actions.retry(message.draft.id)}>
+        {texts.retry}
+      </button>
+      <button type="button" onClick={() => actions.discard(message.draft.id)}>
+        {texts.discard}
+      </button>
+    </span>
+  );
+}
+
+const link = /(https?:\/\/[^\s<>"'，。；！？、）】」]*[^\s<>"'，。；！？、）】」.,;:!?)\]}])/;
+
+/** The words with web addresses as links. Text nodes only: nothing a stranger writes becomes markup. */
+function Linked({ text }: { text: string }): JSX.Element {
+  return (
+    <>
+      {text.split(link).map((part, i) =>
+        i % 2 === 0 ? (
+          part
+        ) : (
+          <a href={part} target="_blank" rel="noopener noreferrer nofollow">
+            {part}
+          </a>
+        ),
+      )}
+    </>
+  );
+}

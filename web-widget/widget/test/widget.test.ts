@@ -1,0 +1,226 @@
+import { memoryStorage, type Storage } from "@parley-chat/client";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { FakeServer } from "../../client/test/fake/server";
+import { stored } from "../../client/test/fake/world";
+import { Chat } from "../src/chat";
+import { Identity } from "../src/identity";
+import { mount } from "../src/mount";
+import { pageMethods, type Methods } from "../src/page";
+import { chooseLocale } from "../src/texts";
+
+interface Widget {
+  chat: Chat;
+  page: Methods;
+  root: ShadowRoot;
+  local: Storage;
+  session: Storage;
+}
+
+let server: FakeServer;
+let widgets: Widget[] = [];
+
+function widget(local = memoryStorage(), session = memoryStorage(), locale = "en"): Widget {
+  const identity = new Identity(local, session, server.siteKey);
+  const chat = new Chat({ server: "http://parley.test", site: server.siteKey, identity, storage: local, webSocket: server.socket, fetch: server.fetch });
+  const host = mount(chat, { ...chooseLocale([locale]), title: "Chat", accent: "" });
+  if (!host.shadowRoot) throw new Error("no shadow");
+  const made = { chat, page: pageMethods(chat), root: host.shadowRoot, local, session };
+  widgets.push(made);
+  return made;
+}
+
+const pass = (ms: number): Promise<unknown> => vi.advanceTimersByTimeAsync(ms);
+
+function find<T extends Element>(root: ShadowRoot, selector: string, type: new () => T): T {
+  const found = root.querySelector(selector);
+  if (!(found instanceof type)) throw new Error(`no ${selector}`);
+  return found;
+}
+
+const bubbles = (root: ShadowRoot): string[] => [...root.querySelectorAll(".bubble")].map((b) => b.lastChild?.textContent ?? "");
+
+async function type(root: ShadowRoot, text: string, key: KeyboardEventInit = {}): Promise<void> {
+  const field = find(root, "textarea", HTMLTextAreaElement);
+  field.value = text;
+  field.dispatchEvent(new Event("input", { bubbles: true }));
+  await pass(20);
+  field.dispatchEvent(new KeyboardEvent("keydown", { key: "Enter", bubbles: true, cancelable: true, ...key }));
+  await pass(100);
+}
+
+/** An agent answers by the store's own door. */
+function answer(id: string, text: string): void {
+  const c = server.store.conversations.get(id);
+  const agent = { user: "agt_li", device: "dev_a", role: "agent", name: "Li" };
+  if (!c) throw new Error("no conversation");
+  if (!c.assignee) server.store.claim(c, agent);
+  server.store.record(id, agent, `msg_answer_${c.entries.length}`, text);
+}
+
+/** A conversation of somebody else. */
+function foreign(id: string): void {
+  server.store.record(id, { user: "vis_other", device: "dev_o", role: "visitor", name: "" }, "msg_other_1", "hello");
+}
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  server = new FakeServer();
+});
+
+afterEach(() => {
+  for (const { chat, root } of widgets) {
+    chat.client.stop();
+    root.host.remove();
+  }
+  widgets = [];
+  vi.useRealTimers();
+});
+
+describe("the widget", () => {
+  it("costs the server nothing until it is opened", async () => {
+    const { page } = widget();
+    await pass(5000);
+    expect(server.requests).toEqual([]);
+    expect(page.state().connection).toBe("idle");
+    page.open();
+    await pass(100);
+    expect(page.state().connection).toBe("online");
+  });
+
+  it("sends with Enter and shows the answer with the agent's name", async () => {
+    const { page, root } = widget();
+    page.open();
+    await pass(100);
+    await type(root, "hello");
+    expect(bubbles(root)).toEqual(["hello"]);
+    answer(page.state().conversation, "hi, I am Li");
+    await pass(100);
+    expect(bubbles(root)).toEqual(["hello", "hi, I am Li"]);
+    expect(find(root, "h1", HTMLElement).textContent).toBe("Li");
+    expect(page.entries().map(({ text, own, state }) => [text, own, state])).toEqual([
+      ["hello", true, "stored"],
+      ["hi, I am Li", false, "stored"],
+    ]);
+  });
+
+  it.each<[string, KeyboardEventInit]>([
+    ["Shift+Enter", { shiftKey: true }],
+    ["Enter that picks a Chinese word", { isComposing: true }],
+    ["Enter that ends a composition in Safari", { keyCode: 229 }],
+  ])("%s does not send", async (_, key) => {
+    const { page, root } = widget();
+    page.open();
+    await pass(100);
+    await type(root, "nihao", key);
+    expect(page.entries()).toEqual([]);
+    expect(find(root, "textarea", HTMLTextAreaElement).value).toBe("nihao");
+  });
+
+  it("counts what is unread while closed, and only that", async () => {
+    const { page, root } = widget();
+    page.open();
+    await pass(100);
+    await type(root, "hello");
+    page.close();
+    answer(page.state().conversation, "one");
+    answer(page.state().conversation, "two");
+    await pass(100);
+    expect(page.state().unread).toBe(2);
+    expect(find(root, ".badge", HTMLElement).textContent).toBe("2");
+    page.open();
+    await pass(100);
+    expect(page.state().unread).toBe(0);
+  });
+
+  it("closes with Escape", async () => {
+    const { page, root } = widget();
+    const closed = vi.fn();
+    page.on("close", closed);
+    page.open();
+    await pass(100);
+    find(root, "textarea", HTMLTextAreaElement).dispatchEvent(new KeyboardEvent("keydown", { key: "Escape", bubbles: true }));
+    await pass(20);
+    expect(page.state().open).toBe(false);
+    expect(closed).toHaveBeenCalledOnce();
+  });
+
+  it("keeps what is written offline, says so, and sends it", async () => {
+    const { page, root } = widget();
+    page.open();
+    await pass(1000);
+    server.faults.down = true;
+    server.cut();
+    await pass(30_000);
+    await type(root, "are you there?");
+    expect(find(root, ".banner", HTMLElement).textContent).toContain("Offline");
+    expect(find(root, ".progress", HTMLElement).textContent).toBe("Will be sent");
+    server.faults.down = false;
+    await pass(30_000);
+    expect(stored(server, page.state().conversation)).toEqual(["are you there?"]);
+    expect(page.state().pending).toBe(0);
+  });
+
+  it("offers to send a refused message again", async () => {
+    server.faults.onPublish = () => ({ refuse: "forbidden" });
+    const { page, root } = widget();
+    page.open();
+    await pass(100);
+    await type(root, "hello");
+    expect(find(root, ".failure", HTMLElement).textContent).toContain("Not sent");
+    server.faults = {};
+    find(root, ".failure button", HTMLElement).click();
+    await pass(500);
+    expect(root.querySelector(".failure")).toBeNull();
+    expect(stored(server, page.state().conversation)).toEqual(["hello"]);
+  });
+
+  it("begins a new conversation when the old one is not the visitor's any more", async () => {
+    foreign("cnv_of_another");
+    const local = memoryStorage();
+    local.set(`parley.${server.siteKey}.conversation`, "cnv_of_another");
+    const { page, root } = widget(local);
+    page.open();
+    await pass(100);
+    await type(root, "one");
+    await type(root, "two");
+    expect(root.querySelectorAll(".failure")).toHaveLength(2);
+    find(root, ".failure button", HTMLElement).click();
+    await pass(500);
+    expect(bubbles(root)).toEqual(["one", "two"]);
+    expect(stored(server, page.state().conversation)).toEqual(["one", "two"]);
+    expect(page.state().conversation).not.toBe("cnv_of_another");
+  });
+
+  it("goes on after a page load as the same device, in another tab as another one", async () => {
+    const { page, local, session, chat } = widget();
+    page.send("hello");
+    await pass(1000);
+    const { user, device } = { user: chat.client.session?.user, device: chat.client.session?.device };
+    chat.client.stop();
+    const again = widget(local, session);
+    const tab = widget(local);
+    await pass(1000);
+    expect(again.chat.client.session).toMatchObject({ user, device });
+    expect(tab.chat.client.session?.user).toBe(user);
+    expect(tab.chat.client.session?.device).not.toBe(device);
+    for (const { page } of [again, tab]) expect(page.entries().map((e) => e.text)).toEqual(["hello"]);
+  });
+
+  it("shows strangers' markup as text, and links only what is http", async () => {
+    const { page, root } = widget();
+    page.open();
+    page.send("<img src=x onerror=alert(1)> javascript:alert(1) https://example.com/a?b=c, data:text/html,x");
+    await pass(500);
+    expect(root.querySelectorAll(".bubble img, .bubble script")).toHaveLength(0);
+    expect([...root.querySelectorAll(".bubble a")].map((a) => a.getAttribute("href"))).toEqual(["https://example.com/a?b=c"]);
+  });
+
+  it("speaks Chinese to those who wish it", async () => {
+    const { page, root } = widget(memoryStorage(), memoryStorage(), "zh-CN");
+    page.open();
+    await pass(50);
+    expect(find(root, "textarea", HTMLTextAreaElement).placeholder).toBe("输入消息…");
+    expect(chooseLocale(["fr-FR", "zh-TW", "en"]).locale).toBe("zh-TW");
+    expect(chooseLocale(["fr-FR"]).locale).toBe("en");
+  });
+});
