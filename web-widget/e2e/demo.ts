@@ -50,14 +50,17 @@ export class Demo {
   }
 }
 
+/** An address that nobody listens on. Its port is below those that the system hands out: it must still be free when the server starts. */
 async function freeAddress(): Promise<string> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  server.close();
-  await once(server, "close");
-  if (address === null || typeof address === "string") throw new Error("no free port");
-  return `127.0.0.1:${address.port}`;
+  for (;;) {
+    const port = 20_000 + Math.floor(Math.random() * 10_000);
+    const server = createServer();
+    const free = new Promise<boolean>((resolve) => server.once("error", () => resolve(false)).listen(port, "127.0.0.1", () => resolve(true)));
+    if (!(await free)) continue;
+    server.close();
+    await once(server, "close");
+    return `127.0.0.1:${port}`;
+  }
 }
 
 /** The demo page, and what the browser complains about on it. */

@@ -104,12 +104,17 @@ export interface LogEntry {
 /** The demo site's agent. */
 export const agent = { site: "demo", siteKey: "demo-key", email: "agent@example.com", password: "parley-demo" };
 
+/** A port nobody listens on, outside the range from which the system gives ports to connections. */
 async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  server.close();
-  await once(server, "close");
-  if (address === null || typeof address === "string") throw new Error("no free port");
-  return address.port;
+  for (;;) {
+    const port = 20_000 + Math.floor(Math.random() * 10_000);
+    const server = createServer();
+    const listening = once(server, "listening").then(() => true);
+    const taken = once(server, "error").then(() => false);
+    server.listen(port, "127.0.0.1");
+    if (!(await Promise.race([listening, taken]))) continue;
+    server.close();
+    await once(server, "close");
+    return port;
+  }
 }

@@ -1,0 +1,52 @@
+package demo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"syscall"
+)
+
+// checkPorts finds out whether the server will be able to listen, and names the
+// flag to change if not: its own error would be deep in its log.
+func (d *Demo) checkPorts(ctx context.Context) error {
+	o := d.options
+	var bad []error
+	for _, port := range []struct{ flag, address string }{
+		{"http", o.HTTP}, {"mqtt", o.MQTT}, {"metrics", o.Metrics},
+	} {
+		if port.flag == "metrics" && port.address == "off" {
+			continue
+		}
+		l, err := listen(ctx, port.flag, port.address)
+		if err != nil {
+			bad = append(bad, err)
+			continue
+		}
+		l.Close()
+	}
+	return errors.Join(bad...)
+}
+
+// listen listens on the address that a flag has given.
+func listen(ctx context.Context, flag, address string) (net.Listener, error) {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+	if err == nil {
+		return l, nil
+	}
+	host, port, _ := net.SplitHostPort(address)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("port %s is in use: stop the program that listens there, or choose another port, like --%s %s",
+			port, flag, net.JoinHostPort(host, another(port)))
+	}
+	return nil, fmt.Errorf("listen on --%s %s: %w", flag, address, err)
+}
+
+// another is a port to suggest in the place of one that is taken.
+func another(port string) string {
+	if len(port) < 5 {
+		return "1" + port // 8080 becomes 18080
+	}
+	return "0"
+}
