@@ -48,6 +48,9 @@ func openDatabase(ctx context.Context, dir string) (*database, error) {
 	if err == nil && mode != "wal" {
 		err = fmt.Errorf("this file system gives journal mode %q, Parley needs wal: use a local disk", mode)
 	}
+	if err == nil {
+		err = syncDir(dir) // the log's file is new; SQLite syncs its name too, but goes on when that fails
+	}
 	if err != nil {
 		return nil, errors.Join(err, d.close())
 	}

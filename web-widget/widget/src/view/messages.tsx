@@ -20,6 +20,7 @@ export function Messages({ view, actions, loadOlder, seen }: MessagesProps): JSX
   const { texts } = useWords();
   const list = useRef<HTMLDivElement>(null);
   const fromEnd = useRef(0);
+  const scrolling = useRef(0);
   const [away, setAway] = useState(false);
   const [loading, setLoading] = useState(false);
   const rows = useMemo(() => rowsOf(view.items, view.me, "visitor", [view.assignee]), [view.items, view.me, view.assignee]);
@@ -30,7 +31,13 @@ export function Messages({ view, actions, loadOlder, seen }: MessagesProps): JSX
   const look = (isAway: boolean): void => {
     if (!isAway && document.visibilityState === "visible") seen();
   };
-  const toEnd = (): void => list.current?.scrollTo({ top: list.current.scrollHeight });
+  // Once a frame: measuring the list after each of many messages would be most of the work.
+  const toEnd = (): void => {
+    scrolling.current ||= requestAnimationFrame(() => {
+      scrolling.current = 0;
+      list.current?.scrollTo({ top: list.current.scrollHeight });
+    });
+  };
 
   // Whatever was added, above or below: the reader keeps the place, the end keeps the end.
   useLayoutEffect(() => {
