@@ -3,9 +3,10 @@ package bench
 import (
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"time"
+
+	"github.com/parley-chat/parley/internal/results"
 )
 
 // Results is what a run measured, and on what.
@@ -56,28 +57,8 @@ conversation of its own; client and server share the machine. The median of thre
 
 // Append writes the figures as rows to the end of a Markdown file, which gets
 // the table's head first when it is new.
-func (r *Results) Append(file string) (err error) {
-	f, err := os.OpenFile(file, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
-	if err != nil {
-		return fmt.Errorf("append results: %w", err)
-	}
-	defer func() {
-		if cerr := f.Close(); err == nil && cerr != nil {
-			err = fmt.Errorf("append results: %w", cerr)
-		}
-	}()
-	info, err := f.Stat()
-	if err != nil {
-		return fmt.Errorf("append results: %w", err)
-	}
-	text := r.rows()
-	if info.Size() == 0 {
-		text = resultsHead + text
-	}
-	if _, err := f.WriteString(text); err != nil {
-		return fmt.Errorf("append results: %w", err)
-	}
-	return nil
+func (r *Results) Append(file string) error {
+	return results.Append(file, resultsHead, r.rows())
 }
 
 func (r *Results) rows() string {

@@ -5,11 +5,11 @@ package fault
 
 import (
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
 	"github.com/parley-chat/parley/internal/fault/checker"
+	"github.com/parley-chat/parley/internal/results"
 )
 
 // Result is how a run ended.
@@ -45,26 +45,7 @@ func (r *Result) String() string {
 
 // Append writes the result's row to the end of a Markdown file, which gets the
 // table's head first when it is new.
-func (r *Result) Append(file string, date time.Time) (err error) {
-	f, err := os.OpenFile(file, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
-	if err != nil {
-		return fmt.Errorf("append result: %w", err)
-	}
-	defer func() {
-		if cerr := f.Close(); err == nil && cerr != nil {
-			err = fmt.Errorf("append result: %w", cerr)
-		}
-	}()
-	info, err := f.Stat()
-	if err != nil {
-		return fmt.Errorf("append result: %w", err)
-	}
-	text := r.Row(date)
-	if info.Size() == 0 {
-		text = "# Fault runs\n\nEach row is one run of `make soak`. Lost, doubled, reordered and gaps must be 0.\n\n" + Header + text
-	}
-	if _, err := f.WriteString(text); err != nil {
-		return fmt.Errorf("append result: %w", err)
-	}
-	return nil
+func (r *Result) Append(file string, date time.Time) error {
+	const head = "# Fault runs\n\nEach row is one run of `make soak`. Lost, doubled, reordered and gaps must be 0.\n\n" + Header
+	return results.Append(file, head, r.Row(date))
 }
