@@ -11,9 +11,14 @@ import (
 	"github.com/parley-chat/parley"
 )
 
-// cursorInterval is how long an acknowledgement waits to be saved. A crash
-// repeats at most what was acknowledged in it; it never skips.
-const cursorInterval = 250 * time.Millisecond
+// How long the saver rests between two saves: in proportion to what it saved, so
+// that cursors never take more than a small part of what the store can write. A
+// crash repeats at most what was acknowledged in that time; it never skips.
+const (
+	minCursorRest = 20 * time.Millisecond
+	maxCursorRest = 250 * time.Millisecond
+	restPerCursor = 250 * time.Microsecond
+)
 
 // cursorSaver writes moved cursors of all connections together.
 type cursorSaver struct {
@@ -26,6 +31,7 @@ type cursorSaver struct {
 
 	saving sync.Mutex // one save at a time: what was taken is stored before its device goes on
 
+	wake chan struct{} // holds one: something has moved
 	quit chan struct{}
 	done sync.WaitGroup
 }
@@ -39,7 +45,7 @@ type cursorKey struct {
 func newCursorSaver(store Sessions, log *slog.Logger) *cursorSaver {
 	return &cursorSaver{
 		store: store, log: log, dirty: map[*session]struct{}{}, failed: map[cursorKey]parley.CursorSave{},
-		quit: make(chan struct{}),
+		wake: make(chan struct{}, 1), quit: make(chan struct{}),
 	}
 }
 
@@ -58,23 +64,36 @@ func (cs *cursorSaver) moved(s *session) {
 	cs.mu.Lock()
 	cs.dirty[s] = struct{}{}
 	cs.mu.Unlock()
+	cs.stir()
 }
 
+// stir makes run save.
+func (cs *cursorSaver) stir() {
+	select {
+	case cs.wake <- struct{}{}:
+	default:
+	}
+}
+
+// run saves as soon as something has moved, and then rests.
 func (cs *cursorSaver) run() {
-	tick := time.NewTicker(cursorInterval)
-	defer tick.Stop()
 	for {
+		saved := 0
 		select {
 		case <-cs.quit:
 			cs.saveAll()
 			return
-		case <-tick.C:
-			cs.saveAll()
+		case <-cs.wake:
+			saved = cs.saveAll()
+		}
+		select {
+		case <-cs.quit:
+		case <-time.After(min(max(minCursorRest, time.Duration(saved)*restPerCursor), maxCursorRest)):
 		}
 	}
 }
 
-func (cs *cursorSaver) saveAll() {
+func (cs *cursorSaver) saveAll() (saved int) {
 	cs.saving.Lock()
 	defer cs.saving.Unlock()
 	cs.mu.Lock()
@@ -87,6 +106,7 @@ func (cs *cursorSaver) saveAll() {
 		saves = append(saves, s.pump.movedCursors()...)
 	}
 	cs.save(saves)
+	return len(saves)
 }
 
 // flush saves what s has moved, before its connection is forgotten.
@@ -110,6 +130,7 @@ func (cs *cursorSaver) save(saves []parley.CursorSave) {
 	if err := cs.store.SaveCursors(ctx, saves); err != nil {
 		cs.log.Warn("cursors not saved; deliveries may repeat until they are", "cursors", len(saves), "error", err)
 		cs.keep(saves)
+		cs.stir()
 	}
 }
 
