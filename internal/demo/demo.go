@@ -199,6 +199,9 @@ func (d *Demo) startReferee(ctx context.Context) error {
 	return nil
 }
 
+// agentPage is the agents' page without a demo around it, with the site filled in.
+func (d *Demo) agentPage() string { return d.server.url + "/agent/?site=" + d.options.Site }
+
 // greet prints where everything is.
 func (d *Demo) greet(ctx context.Context) error {
 	line, err := d.terminalLine(ctx)
@@ -207,7 +210,7 @@ func (d *Demo) greet(ctx context.Context) error {
 	}
 	o := d.options
 	d.screen.greet(facts{
-		page: d.pageURL, agent: d.server.url + "/agent/", email: o.Agents[0].Email, password: o.Agents[0].Password,
+		page: d.pageURL, agent: d.agentPage(), email: o.Agents[0].Email, password: o.Agents[0].Password,
 		mqtt: o.MQTT, terminal: line, log: filepath.Join(o.Data, ownFolder, logFile),
 	})
 	return nil

@@ -118,7 +118,7 @@ func (d *Demo) serveConfig(w http.ResponseWriter, _ *http.Request) {
 	for _, c := range d.cables {
 		answer.Devices = append(answer.Devices, named{c.device, c.origin()})
 	}
-	answer.Agent = "http://" + d.options.HTTP + "/agent/"
+	answer.Agent = d.agentPage()
 	writeJSON(w, answer)
 }
 

@@ -19,7 +19,7 @@ func TestScreen(t *testing.T) {
 			var out bytes.Buffer
 			s := screen{language: language, out: &out}
 			s.greet(facts{
-				page: "http://127.0.0.1:8088/", agent: "http://127.0.0.1:8080/agent/", email: "agent@example.com", password: "secret",
+				page: "http://127.0.0.1:8088/", agent: "http://127.0.0.1:8080/agent/?site=demo", email: "agent@example.com", password: "secret",
 				mqtt: "127.0.0.1:1883", terminal: "mosquitto_sub -h 127.0.0.1", log: "data/demo/server.log",
 			})
 			s.server(serverEvent{pid: 4711, how: "signal: killed"})
