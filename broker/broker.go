@@ -96,7 +96,7 @@ type Options struct {
 	// RecordTimeout bounds how long a publish is tried again while the store
 	// cannot write, before the connection is closed; 0 means 5 s.
 	RecordTimeout time.Duration
-	// WriteTimeout bounds one write to a client, after which it is
+	// WriteTimeout bounds how long a client may take for 16 KiB, after which it is
 	// disconnected; 0 means 10 s.
 	WriteTimeout time.Duration
 }

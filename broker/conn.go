@@ -49,24 +49,33 @@ func (c *conn) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// writeChunk is how much one write bound is for: a phone on a slow link is no
+// stuck one as long as it takes 16 KiB in that time.
+const writeChunk = 16 << 10
+
 // Write writes whole packets.
 func (c *conn) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.broken != nil {
-		return 0, c.broken
+	written := 0
+	for c.broken == nil && written < len(p) {
+		n, err := c.writeSome(p[written:min(len(p), written+writeChunk)])
+		written += n
+		if err != nil {
+			c.broken = errors.Join(errBroken, err)
+			c.left.Store(true)
+			_ = c.Close()
+		}
 	}
+	return written, c.broken
+}
+
+func (c *conn) writeSome(p []byte) (int, error) {
 	for bound := int64(0); bound != c.writeTime.Load(); { // again if hurry came in between
 		bound = c.writeTime.Load()
 		_ = c.Conn.SetWriteDeadline(time.Now().Add(time.Duration(bound)))
 	}
-	n, err := c.Conn.Write(p)
-	if err != nil {
-		c.broken = errors.Join(errBroken, err)
-		c.left.Store(true)
-		_ = c.Close()
-	}
-	return n, err
+	return c.Conn.Write(p)
 }
 
 // hurry bounds the write under way and those to come: the connection is about

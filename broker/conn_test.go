@@ -1,0 +1,65 @@
+package broker
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"testing"
+	"time"
+)
+
+func pipedConn(t *testing.T, bound time.Duration) (*conn, net.Conn) {
+	ours, theirs := net.Pipe()
+	t.Cleanup(func() { _ = ours.Close(); _ = theirs.Close() })
+	c := &conn{Conn: ours, socket: ours}
+	c.writeTime.Store(int64(bound))
+	return c, theirs
+}
+
+// A client on a slow link takes longer for a big write than one bound, but never
+// longer for a chunk.
+func TestSlowLinkIsNotCut(t *testing.T) {
+	const chunks, bound = 8, 400 * time.Millisecond
+	c, theirs := pipedConn(t, bound)
+	read := make(chan error, 1)
+	go func() {
+		buf := make([]byte, writeChunk)
+		for range chunks {
+			<-time.After(bound / 4) // the link
+			if _, err := io.ReadFull(theirs, buf); err != nil {
+				read <- err
+				return
+			}
+		}
+		read <- nil
+	}()
+	if n, err := c.Write(make([]byte, chunks*writeChunk)); n != chunks*writeChunk || err != nil {
+		t.Errorf("wrote %d bytes, %v", n, err)
+	}
+	if err := <-read; err != nil {
+		t.Error(err)
+	}
+}
+
+// One that takes nothing is cut after a bound, and nothing is written behind the
+// part of a packet that it got.
+func TestStuckLinkIsCut(t *testing.T) {
+	c, theirs := pipedConn(t, 20*time.Millisecond)
+	half := make(chan struct{})
+	go func() {
+		defer close(half)
+		_, _ = io.ReadFull(theirs, make([]byte, writeChunk/2))
+	}()
+	n, err := c.Write(make([]byte, 3*writeChunk))
+	if n >= 3*writeChunk || !errors.Is(err, os.ErrDeadlineExceeded) || !errors.Is(err, errBroken) {
+		t.Errorf("wrote %d bytes, %v", n, err)
+	}
+	<-half
+	if n, err := c.Write([]byte{0}); n != 0 || !errors.Is(err, errBroken) {
+		t.Errorf("a broken connection takes %d more bytes, %v", n, err)
+	}
+	if _, err := theirs.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+		t.Errorf("the client reads %v, want the end", err)
+	}
+}
