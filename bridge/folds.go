@@ -108,11 +108,16 @@ func (f *folds) merge(stream parley.Stream, c parley.Conversation) parley.Conver
 	if ok && held.Head >= c.Head {
 		return *held
 	}
-	if !ok && len(f.live) >= maxFolds {
+	f.put(stream, &c)
+	return c
+}
+
+// put keeps c, and makes room for it. The lock is held.
+func (f *folds) put(stream parley.Stream, c *parley.Conversation) {
+	if _, ok := f.live[stream]; !ok && len(f.live) >= maxFolds {
 		f.evict()
 	}
-	f.live[stream] = &c
-	return c
+	f.live[stream] = c
 }
 
 // evict forgets an arbitrary eighth; the log brings any of them back.
@@ -134,7 +139,7 @@ func (f *folds) follow(ctx context.Context, site, id string, entries []parley.En
 	held, ok := f.live[stream]
 	if !ok && entries[0].Seq == 1 {
 		held, ok = &parley.Conversation{Site: site, ID: id}, true
-		f.live[stream] = held
+		f.put(stream, held)
 	}
 	if ok && held.Head >= entries[0].Seq-1 {
 		defer f.mu.Unlock()

@@ -43,14 +43,22 @@ func (b *Bridge) Finish(ctx context.Context, who parley.Identity, id string) (pa
 // race reads again. A decision of nil means that there is nothing to do.
 func (b *Bridge) decide(ctx context.Context, who parley.Identity, id string, decision func(parley.Conversation) (*parley.Entry, error)) (parley.Conversation, error) {
 	stream := parley.MessagesOf(who.Site, id)
+	current := false // whether the fold is known to hold all that was acknowledged
 	for range maxDecisions {
 		c, err := b.folds.fresh(ctx, who.Site, id)
 		if err != nil {
 			return parley.Conversation{}, fmt.Errorf("read conversation: %w", err)
 		}
 		e, err := decision(c)
-		if err != nil || e == nil {
+		if (err != nil || e == nil) && current {
 			return c, err
+		}
+		if err != nil || e == nil { // no append will find out that this was decided too early
+			if err := b.folds.catchUp(ctx, stream); err != nil {
+				return parley.Conversation{}, fmt.Errorf("read conversation: %w", err)
+			}
+			current = true
+			continue
 		}
 		answers, err := b.store.Append(ctx, stream, []parley.Entry{*e}, c.Control)
 		if err != nil {
@@ -59,6 +67,7 @@ func (b *Bridge) decide(ctx context.Context, who parley.Identity, id string, dec
 		if err := b.folds.catchUp(ctx, stream); err != nil {
 			return parley.Conversation{}, fmt.Errorf("read conversation: %w", err)
 		}
+		current = true
 		if answers[0].Err == nil && !answers[0].Duplicate {
 			return b.folds.fresh(ctx, who.Site, id)
 		}

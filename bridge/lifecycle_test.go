@@ -119,3 +119,20 @@ func TestLifecycleUnderConcurrency(t *testing.T) {
 		t.Errorf("%d messages, want 61", texts)
 	}
 }
+
+// What was acknowledged counts at once, also for those who are refused.
+func TestRefusalIsDecidedOnWhatIsTrue(t *testing.T) {
+	w := newWorld(t)
+	for range 200 {
+		id := parley.NewID("cnv_")
+		w.say(ann, id, draft(1))
+		w.claim(lilei, id)
+		if _, err := w.bridge.Finish(t.Context(), lilei, id); err != nil {
+			t.Fatal(err)
+		}
+		w.say(ann, id, draft(2)) // acknowledged: in the queue again
+		if _, err := w.bridge.Claim(t.Context(), hanmm, id); err != nil {
+			t.Fatalf("claim of a queued conversation: %v", err)
+		}
+	}
+}

@@ -35,8 +35,12 @@ func (b *Bridge) Entries(ctx context.Context, stream parley.Stream, after int64,
 	return entries, nil
 }
 
-// Head returns the newest position of any stream. It asks no permission.
+// Head returns the newest position of any stream. It never goes back. It asks
+// no permission.
 func (b *Bridge) Head(ctx context.Context, stream parley.Stream) (int64, error) {
+	if err := b.follower.barrier(ctx); err != nil { // what memory holds must not be behind what the store has told
+		return 0, fmt.Errorf("wait for the log: %w", err)
+	}
 	if seq, ok := b.tails.head(stream); ok {
 		return seq, nil
 	}
@@ -45,21 +49,30 @@ func (b *Bridge) Head(ctx context.Context, stream parley.Stream) (int64, error) 
 }
 
 // Read returns messages of a conversation with seq > after, oldest first, at
-// most limit (MaxPageLimit at the most).
+// most limit (MaxPageLimit at the most). It ends where the right to read was
+// checked.
 func (b *Bridge) Read(ctx context.Context, who parley.Identity, conversation string, after int64, limit int) ([]parley.Entry, error) {
-	if _, err := b.Conversation(ctx, who, conversation); err != nil {
+	c, err := b.Conversation(ctx, who, conversation)
+	if err != nil {
 		return nil, err
 	}
-	return b.store.Read(ctx, parley.MessagesOf(who.Site, conversation), after, clamp(limit, DefaultPageLimit, MaxPageLimit))
+	entries, err := b.store.Read(ctx, c.Stream(), after, clamp(limit, DefaultPageLimit, MaxPageLimit))
+	for i := range entries {
+		if entries[i].Seq > c.Head {
+			return entries[:i], err
+		}
+	}
+	return entries, err
 }
 
 // ReadBefore returns the newest messages of a conversation with seq < before,
-// oldest first, at most limit.
+// oldest first, at most limit. It ends where the right to read was checked.
 func (b *Bridge) ReadBefore(ctx context.Context, who parley.Identity, conversation string, before int64, limit int) ([]parley.Entry, error) {
-	if _, err := b.Conversation(ctx, who, conversation); err != nil {
+	c, err := b.Conversation(ctx, who, conversation)
+	if err != nil {
 		return nil, err
 	}
-	return b.store.ReadBefore(ctx, parley.MessagesOf(who.Site, conversation), before, clamp(limit, DefaultPageLimit, MaxPageLimit))
+	return b.store.ReadBefore(ctx, c.Stream(), min(before, c.Head+1), clamp(limit, DefaultPageLimit, MaxPageLimit))
 }
 
 // Conversation returns a conversation that who may read, with everything folded

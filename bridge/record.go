@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/parley-chat/parley"
 )
@@ -41,27 +42,32 @@ func (b *Bridge) recordPart(ctx context.Context, who parley.Identity, conversati
 		entries[i] = b.entry(who, d)
 	}
 	stream := parley.MessagesOf(who.Site, conversation)
+	current := false // whether the fold is known to hold all that was acknowledged
 	for range maxDecisions {
 		c, err := b.folds.fresh(ctx, who.Site, conversation)
 		if err != nil {
 			return nil, fmt.Errorf("read conversation: %w", err)
 		}
 		control, refusal := b.admit(who, conversation, c)
-		if refusal != nil {
-			return b.refuseAll(ctx, stream, entries, refusal)
+		if refusal != nil && current {
+			return b.refuseAll(ctx, c, entries, refusal)
 		}
-		answers, again, err := b.appendDecided(ctx, stream, control, entries, c.Control)
-		if err != nil {
-			return nil, err
+		again := refusal != nil // a conditional append finds out by itself that a decision was stale, a refusal does not
+		if refusal == nil {
+			var answers []parley.Appended
+			if answers, again, err = b.appendDecided(ctx, stream, control, entries, c); err != nil {
+				return nil, err
+			}
+			if !again {
+				b.count(answers)
+				return answers, nil
+			}
+			b.stats.retries.Add(1)
 		}
-		if !again {
-			b.count(answers)
-			return answers, nil
-		}
-		b.stats.retries.Add(1)
 		if err := b.folds.catchUp(ctx, stream); err != nil {
 			return nil, fmt.Errorf("read conversation: %w", err)
 		}
+		current = true
 	}
 	return nil, parley.Errorf(parley.CodeUnavailable, "the conversation is changing too fast; send again")
 }
@@ -85,48 +91,80 @@ func (b *Bridge) admit(who parley.Identity, conversation string, c parley.Conver
 
 // appendDecided appends entries behind control (if any). again means that the
 // decision was taken on a state that is no longer true.
-func (b *Bridge) appendDecided(ctx context.Context, stream parley.Stream, control *parley.Entry, entries []parley.Entry, expect int64) (answers []parley.Appended, again bool, err error) {
-	batch := entries
-	if control != nil {
-		batch = append([]parley.Entry{*control}, entries...)
+func (b *Bridge) appendDecided(ctx context.Context, stream parley.Stream, control *parley.Entry, entries []parley.Entry, c parley.Conversation) (answers []parley.Appended, again bool, err error) {
+	if control == nil {
+		answers, err = b.store.Append(ctx, stream, entries, c.Control)
+		if err != nil {
+			return nil, false, fmt.Errorf("append: %w", err)
+		}
+		return answers, anyStale(answers), nil
 	}
-	answers, err = b.store.Append(ctx, stream, batch, expect)
+	answers = make([]parley.Appended, len(entries))
+	fresh := entries
+	if c.Exists() { // a repeat must not open the conversation again
+		if answers, err = b.repeats(ctx, stream, entries); err != nil {
+			return nil, false, err
+		}
+		fresh = nil
+		for i, a := range answers {
+			if errors.Is(a.Err, parley.ErrStale) {
+				fresh = append(fresh, entries[i])
+			}
+		}
+		if len(fresh) == 0 {
+			return answers, false, nil
+		}
+	}
+	added, err := b.store.Append(ctx, stream, append([]parley.Entry{*control}, fresh...), c.Control)
 	if err != nil {
 		return nil, false, fmt.Errorf("append: %w", err)
 	}
-	if control != nil {
-		again = answers[0].Err != nil
-		answers = answers[1:]
-	}
-	for _, a := range answers {
-		again = again || errors.Is(a.Err, parley.ErrStale)
+	again = added[0].Err != nil || anyStale(added)
+	added = added[1:]
+	for i := range answers {
+		if !c.Exists() || errors.Is(answers[i].Err, parley.ErrStale) {
+			answers[i], added = added[0], added[1:]
+		}
 	}
 	return answers, again, nil
 }
 
+func anyStale(answers []parley.Appended) bool {
+	return slices.ContainsFunc(answers, func(a parley.Appended) bool { return errors.Is(a.Err, parley.ErrStale) })
+}
+
+// repeats finds out which entries of a conversation that exists are there
+// already: duplicates and conflicts are answered as such, everything else as
+// stale. It stores nothing, because the opening is a control entry above 0.
+func (b *Bridge) repeats(ctx context.Context, stream parley.Stream, entries []parley.Entry) ([]parley.Appended, error) {
+	answers, err := b.store.Append(ctx, stream, entries, 0)
+	if err != nil {
+		return nil, fmt.Errorf("look for repeats: %w", err)
+	}
+	return answers, nil
+}
+
 // refuseAll answers the same refusal to every draft, except that what was
 // stored earlier stays stored: a repeat of an accepted message is answered with
-// its position even when its sender may no longer write.
-func (b *Bridge) refuseAll(ctx context.Context, stream parley.Stream, entries []parley.Entry, refusal *parley.Error) ([]parley.Appended, error) {
+// its position even when its sender may no longer write. The look-up goes by the
+// sender's own ids, so it tells a stranger nothing.
+func (b *Bridge) refuseAll(ctx context.Context, c parley.Conversation, entries []parley.Entry, refusal *parley.Error) ([]parley.Appended, error) {
 	answers := make([]parley.Appended, len(entries))
 	for i := range answers {
 		answers[i].Err = refusal.About(entries[i].ID)
 	}
-	b.stats.refused.Add(int64(len(entries)))
-	if refusal.Code == parley.CodeNotFound {
-		return answers, nil // never confirm to a stranger that an id exists
-	}
-	// expect 0 makes every new entry stale (the stream has a control entry, the
-	// opening), so this append can only find duplicates.
-	found, err := b.store.Append(ctx, stream, entries, 0)
-	if err != nil {
-		return nil, fmt.Errorf("look for repeats: %w", err)
-	}
-	for i, a := range found {
-		if a.Err == nil {
-			answers[i] = a
+	if c.Exists() {
+		found, err := b.repeats(ctx, c.Stream(), entries)
+		if err != nil {
+			return nil, err
+		}
+		for i, a := range found {
+			if a.Err == nil {
+				answers[i] = a
+			}
 		}
 	}
+	b.count(answers)
 	return answers, nil
 }
 

@@ -182,30 +182,21 @@ func TestRecordCancelled(t *testing.T) {
 	}
 }
 
-func TestRefusalIsDurableAndOnce(t *testing.T) {
+func TestRefusalIsDurableAndOnceForEachAttempt(t *testing.T) {
 	w := newWorld(t)
 	refusal := parley.Errorf(parley.CodeInvalid, "unknown type").About("msg_00001")
-	for range 3 {
-		if err := w.bridge.Refuse(t.Context(), ann, "p1/s/c/c1/send", refusal); err != nil {
+	for _, key := range []string{"a", "a", "b", "a"} {
+		if err := w.bridge.Refuse(t.Context(), ann, key, "p1/s/c/c1/send", refusal); err != nil {
 			t.Fatal(err)
 		}
 	}
-	stream := parley.ErrorsOf(site, ann.User, ann.Device)
-	entries, err := w.store.Read(t.Context(), stream, 0, 10)
-	if err != nil || len(entries) != 1 {
-		t.Fatalf("%d refusals, %v; want 1", len(entries), err)
+	entries, err := w.store.Read(t.Context(), parley.ErrorsOf(site, ann.User, ann.Device), 0, 10)
+	if err != nil || len(entries) != 2 {
+		t.Fatalf("%d refusals, %v; want 2", len(entries), err)
 	}
 	want := `{"id":"msg_00001","topic":"p1/s/c/c1/send","code":"invalid","retry":false,"message":"unknown type"}`
 	if string(entries[0].Body) != want {
 		t.Errorf("body %s, want %s", entries[0].Body, want)
-	}
-	for range 2 { // those without an id cannot be told apart
-		if err := w.bridge.Refuse(t.Context(), ann, "p1/s/c/c1/send", parley.Errorf(parley.CodeInvalid, "not JSON")); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if entries, _ = w.store.Read(t.Context(), stream, 0, 10); len(entries) != 3 {
-		t.Errorf("%d refusals, want 3", len(entries))
 	}
 }
 
@@ -249,5 +240,50 @@ func TestObserversSeeEverythingInOrder(t *testing.T) {
 		if n, _ := fmt.Sscanf(what, "advanced %s %d", &stream, &seq); n == 2 && w.seen.order[i-1] != fmt.Sprintf("changed %s %d", stream, seq) {
 			t.Fatalf("%q comes after %q", what, w.seen.order[i-1])
 		}
+	}
+}
+
+// The repeat of a message that was stored long ago does not open a closed
+// conversation again.
+func TestRepeatDoesNotReopen(t *testing.T) {
+	w := newWorld(t)
+	w.say(ann, "c1", draft(1))
+	w.claim(lilei, "c1")
+	if _, err := w.bridge.Finish(t.Context(), lilei, "c1"); err != nil {
+		t.Fatal(err)
+	}
+	again := w.say(ann, "c1", draft(1))[0] // the PUBACK was lost: the outbox sends again
+	if !again.Duplicate {
+		t.Fatal("not a duplicate")
+	}
+	w.expectTypes("c1", parley.EntryOpened, parley.EntryText, parley.EntryAssigned, parley.EntryClosed)
+}
+
+// Nor does a draft that is refused.
+func TestConflictDoesNotReopen(t *testing.T) {
+	w := newWorld(t)
+	w.say(ann, "c1", draft(1))
+	w.claim(lilei, "c1")
+	if _, err := w.bridge.Finish(t.Context(), lilei, "c1"); err != nil {
+		t.Fatal(err)
+	}
+	w.refused(ann, "c1", parley.NewText(draft(1).ID, "other"), parley.CodeConflict)
+	w.expectTypes("c1", parley.EntryOpened, parley.EntryText, parley.EntryAssigned, parley.EntryClosed)
+}
+
+// The repeat of an agent's stored message after the conversation was taken
+// over by somebody else is answered with its position.
+func TestRepeatAfterTheRightToReadIsGone(t *testing.T) {
+	w := newWorld(t)
+	w.say(ann, "c1", draft(1))
+	w.claim(lilei, "c1")
+	first := w.say(lilei, "c1", draft(2))[0]
+	w.claim(boss, "c1")
+	answers, err := w.bridge.Record(t.Context(), lilei, "c1", []parley.Draft{draft(2)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a := answers[0]; !a.Duplicate || a.Entry.Seq != first.Entry.Seq {
+		t.Errorf("a message that everybody sees at seq %d is refused for good: %v", first.Entry.Seq, a.Err)
 	}
 }

@@ -2,8 +2,6 @@ package bridge
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 
 	"github.com/parley-chat/parley"
@@ -19,15 +17,11 @@ type refusalBody struct {
 }
 
 // Refuse writes refusal on the errors stream of who's device and returns when
-// it is durable: only then may the refused publish be acknowledged. It is
-// idempotent for refusals that name a message.
-func (b *Bridge) Refuse(ctx context.Context, who parley.Identity, topic string, refusal *parley.Error) error {
-	id := "refusal:" + parley.NewID("")
-	if refusal.ID != "" {
-		sum := sha256.Sum256([]byte(topic + "\x00" + refusal.ID + "\x00" + string(refusal.Code)))
-		id = "refusal:" + hex.EncodeToString(sum[:16])
-	}
-	e := b.system(parley.EntryRefusal, id, refusalBody{
+// it is durable: only then may the refused publish be acknowledged. key names
+// the attempt: the same key is written once, a new attempt at the same message
+// is told of again.
+func (b *Bridge) Refuse(ctx context.Context, who parley.Identity, key, topic string, refusal *parley.Error) error {
+	e := b.system(parley.EntryRefusal, "refusal:"+key, refusalBody{
 		ID: refusal.ID, Topic: topic, Code: refusal.Code, Retry: refusal.Code.Retry(), Message: refusal.Message,
 	})
 	stream := parley.ErrorsOf(who.Site, who.User, who.Device)

@@ -70,7 +70,7 @@ func (s *session) attachMemberships(ctx context.Context, qos byte) error {
 	}
 	fresh := map[parley.Stream]*source{}
 	for _, c := range conversations {
-		if src, isNew := s.join(c, qos); isNew {
+		if src, isNew := s.join(c); isNew {
 			fresh[c.Stream()] = src
 		}
 	}
@@ -105,10 +105,13 @@ func (s *session) confirm(ctx context.Context, fresh map[parley.Stream]*source) 
 }
 
 // join makes the source of a conversation that the user takes part in. A new one
-// is held.
-func (s *session) join(c parley.Conversation, qos byte) (src *source, isNew bool) {
+// is held. There is none without a membership filter.
+func (s *session) join(c parley.Conversation) (src *source, isNew bool) {
+	if !s.pump.isMember() {
+		return nil, false // perhaps not resumed yet: there are no cursors to look at
+	}
 	stream := c.Stream()
-	src, isNew = s.pump.attach(stream, qos, s.startOf(stream), true)
+	src, isNew = s.pump.attachMember(stream, s.startOf(stream))
 	if isNew {
 		s.broker.hub.deliver(src)
 	}
@@ -120,7 +123,8 @@ func (s *session) join(c parley.Conversation, qos byte) (src *source, isNew bool
 // right falls in between.
 func (s *session) attachConversation(ctx context.Context, t parley.Topic, qos byte) error {
 	stream, _ := t.Stream()
-	src, isNew := s.pump.attach(stream, qos, s.startOf(stream), false)
+	src, isNew := s.pump.attach(stream, qos, s.startOf(stream))
+	s.broker.hub.unbar(stream, s)
 	if isNew {
 		s.broker.hub.deliver(src)
 	}
@@ -134,7 +138,7 @@ func (s *session) attachConversation(ctx context.Context, t parley.Topic, qos by
 
 func (s *session) attachErrors(ctx context.Context, t parley.Topic, qos byte) error {
 	stream, _ := t.Stream()
-	src, isNew := s.pump.attach(stream, qos, s.startOf(stream), false)
+	src, isNew := s.pump.attach(stream, qos, s.startOf(stream))
 	if isNew {
 		s.broker.hub.deliver(src)
 	}
@@ -194,7 +198,19 @@ func (s *session) detach(t parley.Topic) []parley.Stream {
 	if !ok {
 		return nil
 	}
-	return s.detachStreams([]parley.Stream{stream}, true, false)
+	return s.detachExact(stream)
+}
+
+// detachExact also forgets a conversation that may not be read now: its cursor
+// waited for the day the right comes back.
+func (s *session) detachExact(stream parley.Stream) []parley.Stream {
+	gone := s.detachStreams([]parley.Stream{stream}, true, false)
+	s.broker.hub.unbar(stream, s)
+	_, _, shared := stream.Conversation()
+	if len(gone) == 0 && !s.pump.delivers(stream) && !(shared && s.isMember()) {
+		return []parley.Stream{stream}
+	}
+	return gone
 }
 
 // detachMemberships also forgets conversations that the user has left: their
@@ -235,30 +251,47 @@ func (s *session) detachStreams(streams []parley.Stream, exact, member bool) []p
 // does no input or output.
 func (s *session) changed(c parley.Conversation) {
 	stream := c.Stream()
-	if qos, ok := s.pump.isMember(); ok {
-		if s.who.TakesPart(c) {
-			// Not released up to c.Head: the log's tail has it when the Advanced
-			// call comes that follows this one.
-			src, _ := s.join(c, qos)
-			s.pump.admit(src, c.Head)
-		} else {
-			s.part(stream, false, true)
-		}
+	// Not released up to c.Head: the log's tail has it when the Advanced call
+	// comes that follows this one.
+	if !s.who.TakesPart(c) {
+		s.part(stream, false, true)
+	} else if src, _ := s.join(c); src != nil {
+		s.pump.admit(src, c.Head)
 	}
 	if s.who.MayIn(parley.ActionRead, c) != nil {
 		s.part(stream, true, true)
+	} else if src := s.regain(stream); src != nil {
+		s.pump.admit(src, c.Head)
 	}
 	s.pump.states.changed(c)
 }
 
+// regain makes the source of an exact subscription whose right to read is back.
+// There is none if it was not lost.
+func (s *session) regain(stream parley.Stream) *source {
+	if !s.pump.isBarred(stream) {
+		return nil
+	}
+	src, isNew := s.pump.regain(stream, s.startOf(stream))
+	if src == nil {
+		return nil
+	}
+	s.broker.hub.unbar(stream, s)
+	if isNew {
+		s.broker.hub.deliver(src)
+	}
+	return src
+}
+
 // part stops the delivery of a stream but keeps its cursor, for the day the
-// right comes back.
+// right comes back. An exact subscription waits for that day.
 func (s *session) part(stream parley.Stream, exact, member bool) {
-	src := s.pump.detach(stream, exact, member)
+	src := s.pump.bar(stream, exact, member)
 	if src == nil {
 		return
 	}
 	s.broker.hub.undeliver(src)
+	s.broker.hub.bar(stream, s)
 	cursor := s.pump.parted(src)
 	s.mu.Lock()
 	s.stored[stream] = cursor

@@ -44,8 +44,9 @@ type Log interface {
 	// answer for each. An error is temporary: the same drafts may be recorded
 	// again.
 	Record(ctx context.Context, who parley.Identity, conversation string, drafts []parley.Draft) ([]parley.Appended, error)
-	// Refuse writes a refusal on the device's errors stream, durably.
-	Refuse(ctx context.Context, who parley.Identity, topic string, refusal *parley.Error) error
+	// Refuse writes a refusal on the device's errors stream, durably, and once
+	// for each key.
+	Refuse(ctx context.Context, who parley.Identity, key, topic string, refusal *parley.Error) error
 	// Entries returns entries with seq > after, oldest first. They are shared.
 	Entries(ctx context.Context, stream parley.Stream, after int64, limit int) ([]*parley.Entry, error)
 	// Head returns the newest durable position.
@@ -64,9 +65,9 @@ type Log interface {
 // parley.Identity.DeviceKey; a generation older than the stored one is refused
 // or ignored.
 type Sessions interface {
-	// Connect raises the session's generation. With clean it forgets
-	// subscriptions and cursors first.
-	Connect(ctx context.Context, device string, clean bool) (parley.Session, error)
+	// Connect raises the session's generation. With clean, or when the last one
+	// was not to be kept, it forgets subscriptions and cursors first.
+	Connect(ctx context.Context, device string, clean, keeps bool) (parley.Session, error)
 	// SaveSubscription stores a filter, and cursors for streams that have none.
 	SaveSubscription(ctx context.Context, device string, generation int64, sub parley.Subscription, cursors []parley.Cursor) error
 	// DeleteSubscription forgets a filter and the cursors of streams.
@@ -129,6 +130,7 @@ type Broker struct {
 	engine  *mqtt.Server
 	gate    *gate
 	hub     *hub
+	logins  *deviceLocks
 	cursors *cursorSaver
 	stats   stats
 	log     Log
@@ -142,7 +144,7 @@ type Broker struct {
 // New returns a Broker that serves nothing yet.
 func New(o Options) *Broker {
 	o.setDefaults()
-	b := &Broker{options: o, hub: newHub(), gate: newGate(o.MaxPending)}
+	b := &Broker{options: o, hub: newHub(), logins: newDeviceLocks(), gate: newGate(o.MaxPending)}
 	b.cursors = newCursorSaver(o.Sessions, o.Logger)
 	return b
 }

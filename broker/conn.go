@@ -17,6 +17,7 @@ type conn struct {
 	socket    net.Conn     // below a WebSocket; the same as Conn on TCP
 	origin    string       // of the web page, empty where there is none
 	writeTime atomic.Int64 // bound of one write in nanoseconds
+	endBy     atomic.Int64 // Unix nanoseconds after which nothing is written, 0 for no end
 	closeWith func(code int)
 
 	loggedIn atomic.Bool
@@ -71,18 +72,23 @@ func (c *conn) Write(p []byte) (int, error) {
 }
 
 func (c *conn) writeSome(p []byte) (int, error) {
-	for bound := int64(0); bound != c.writeTime.Load(); { // again if hurry came in between
-		bound = c.writeTime.Load()
-		_ = c.Conn.SetWriteDeadline(time.Now().Add(time.Duration(bound)))
+	until := time.Now().Add(time.Duration(c.writeTime.Load())).UnixNano()
+	for end := int64(-1); end != c.endBy.Load(); { // again if hurry came in between
+		if end = c.endBy.Load(); end > 0 {
+			until = min(until, end)
+		}
+		_ = c.Conn.SetWriteDeadline(time.Unix(0, until))
 	}
 	return c.Conn.Write(p)
 }
 
-// hurry bounds the write under way and those to come: the connection is about
-// to end, and its successor is waiting.
+// hurry bounds the write under way and all those to come together: the
+// connection is about to end, and its successor is waiting.
 func (c *conn) hurry(d time.Duration) {
-	c.writeTime.Store(int64(d))
-	_ = c.socket.SetWriteDeadline(time.Now().Add(d))
+	until := time.Now().Add(d)
+	if c.endBy.CompareAndSwap(0, until.UnixNano()) {
+		_ = c.socket.SetWriteDeadline(until)
+	}
 }
 
 // SetDeadline sets the read deadline only: the engine means keep alive, and

@@ -63,3 +63,32 @@ func TestStuckLinkIsCut(t *testing.T) {
 		t.Errorf("the client reads %v, want the end", err)
 	}
 }
+
+// A connection that is told to end does so in time, also in the middle of a big
+// write to a slow reader.
+func TestHurryBoundsTheWholeWrite(t *testing.T) {
+	c, theirs := pipedConn(t, 10*time.Second)
+	first, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		buf := make([]byte, writeChunk)
+		for n := 0; ; n++ {
+			if _, err := io.ReadFull(theirs, buf); err != nil {
+				return
+			}
+			if n == 0 {
+				close(first)
+			}
+			<-time.After(20 * time.Millisecond)
+		}
+	}()
+	go func() {
+		<-first
+		c.hurry(100 * time.Millisecond)
+	}()
+	n, err := c.Write(make([]byte, 1000*writeChunk)) // 20 s at this pace
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("wrote %d bytes, %v", n, err)
+	}
+	<-done
+}

@@ -27,13 +27,15 @@ type cursorSaver struct {
 
 	mu     sync.Mutex
 	dirty  map[*session]struct{}
-	failed map[cursorKey]parley.CursorSave // saves that failed; tried again with the next
+	failed map[cursorKey]parley.CursorSave // saves that failed or that somebody handed in; made with the next
 
 	saving sync.Mutex // one save at a time: what was taken is stored before its device goes on
 
-	wake chan struct{} // holds one: something has moved
-	quit chan struct{}
-	done sync.WaitGroup
+	next   chan struct{} // closed when the next save to begin has ended; guarded by mu
+	wake   chan struct{} // holds one: something has moved
+	urgent chan struct{} // holds one: somebody waits
+	quit   chan struct{}
+	done   sync.WaitGroup
 }
 
 // cursorKey names a cursor of a device.
@@ -45,7 +47,7 @@ type cursorKey struct {
 func newCursorSaver(store Sessions, log *slog.Logger) *cursorSaver {
 	return &cursorSaver{
 		store: store, log: log, dirty: map[*session]struct{}{}, failed: map[cursorKey]parley.CursorSave{},
-		wake: make(chan struct{}, 1), quit: make(chan struct{}),
+		next: make(chan struct{}), wake: make(chan struct{}, 1), urgent: make(chan struct{}, 1), quit: make(chan struct{}),
 	}
 }
 
@@ -88,6 +90,8 @@ func (cs *cursorSaver) run() {
 		}
 		select {
 		case <-cs.quit:
+		case <-cs.urgent:
+			cs.stir()
 		case <-time.After(min(max(minCursorRest, time.Duration(saved)*restPerCursor), maxCursorRest)):
 		}
 	}
@@ -97,6 +101,9 @@ func (cs *cursorSaver) saveAll() (saved int) {
 	cs.saving.Lock()
 	defer cs.saving.Unlock()
 	cs.mu.Lock()
+	done := cs.next
+	cs.next = make(chan struct{})
+	defer close(done)
 	sessions := cs.dirty
 	cs.dirty = map[*session]struct{}{}
 	saves := slices.Collect(maps.Values(cs.failed))
@@ -109,15 +116,27 @@ func (cs *cursorSaver) saveAll() (saved int) {
 	return len(saves)
 }
 
-// flush saves what s has moved, before its connection is forgotten.
+// flush hands what s has moved to the saver and waits for its next save, before
+// the connection is forgotten. Many that end together wait for one save.
 func (cs *cursorSaver) flush(s *session) {
-	cs.saving.Lock()
-	defer cs.saving.Unlock()
 	cs.mu.Lock()
 	delete(cs.dirty, s)
 	cs.mu.Unlock()
-	if s.persistent.Load() {
-		cs.save(s.pump.movedCursors())
+	if !s.persistent.Load() {
+		return
+	}
+	cs.keep(s.pump.movedCursors())
+	cs.mu.Lock()
+	saved := cs.next
+	cs.mu.Unlock()
+	cs.stir()
+	select {
+	case cs.urgent <- struct{}{}:
+	default:
+	}
+	select {
+	case <-saved:
+	case <-time.After(sessionTime):
 	}
 }
 
@@ -134,7 +153,7 @@ func (cs *cursorSaver) save(saves []parley.CursorSave) {
 	}
 }
 
-// keep remembers saves that failed.
+// keep remembers saves for the next time.
 func (cs *cursorSaver) keep(saves []parley.CursorSave) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()

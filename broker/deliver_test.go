@@ -191,3 +191,48 @@ func TestAllReadersSeeOneOrder(t *testing.T) {
 		r.expectNone("a repeat", func(pk packets.Packet) bool { return pk.FixedHeader.Type == packets.Publish })
 	}
 }
+
+// Where subscriptions overlap, the highest QoS counts, whichever came last.
+func TestOverlappingSubscriptionsKeepTheHigherQoS(t *testing.T) {
+	all := func(c *client, _ string) []string {
+		return []string{c.messagesTopic(parley.Any), c.stateTopic(parley.Any)}
+	}
+	own := func(c *client, id string) []string { return []string{c.messagesTopic(id), c.stateTopic(id)} }
+	for name, test := range map[string]struct {
+		one, zero func(*client, string) []string
+	}{
+		"exact 1, membership 0": {own, all},
+		"membership 1, exact 0": {all, own},
+	} {
+		for order, oneFirst := range map[string]bool{"1 first": true, "0 first": false} {
+			t.Run(name+", "+order, func(t *testing.T) {
+				w := newWorld(t)
+				who := w.visitor()
+				id := w.conversation(who, 1)
+				c := w.connect(t, who, 5)
+				if !oneFirst {
+					c.subscribeAt(0, test.zero(c, id)...)
+				}
+				c.subscribeAt(1, test.one(c, id)...)
+				if oneFirst {
+					c.subscribeAt(0, test.zero(c, id)...)
+				}
+				w.marker(c)
+				expect := func(qos byte) {
+					t.Helper()
+					w.write(who, id, 1)
+					head := w.stored(id)[len(w.stored(id))-1].Seq
+					if pk := c.expectOn(c.messagesTopic(id)); pk.FixedHeader.Qos != qos {
+						t.Errorf("a message came at QoS %d, want %d", pk.FixedHeader.Qos, qos)
+					}
+					if pk := c.expectState(id, func(s parley.State) bool { return s.Head == head }); pk.FixedHeader.Qos != qos {
+						t.Errorf("a state came at QoS %d, want %d", pk.FixedHeader.Qos, qos)
+					}
+				}
+				expect(1)
+				c.unsubscribe(test.one(c, id)...)
+				expect(0)
+			})
+		}
+	}
+}

@@ -15,7 +15,7 @@ func (b *Broker) Held() []string {
 	var held []string
 	for what, n := range map[string]int{
 		"devices": len(h.devices), "users": len(h.users), "queues": len(h.queues), "streams": len(h.streams),
-		"watches": len(h.watches), "engine clients": b.engine.Clients.Len(),
+		"watches": len(h.watches), "barred": len(h.barred), "logins": b.logins.count(), "engine clients": b.engine.Clients.Len(),
 		"engine subscriptions": int(b.engine.Info.Clone().Subscriptions), "connections": int(b.stats.connected.Load()),
 		"pending": b.gate.pending, "served": len(b.gate.conns),
 	} {
@@ -38,4 +38,20 @@ func (b *Broker) Subscribed(stream parley.Stream) int {
 	b.hub.mu.RLock()
 	defer b.hub.mu.RUnlock()
 	return len(b.hub.streams[stream])
+}
+
+// Logins counts the logins of a device that have their turn or wait for it.
+func (b *Broker) Logins(device string) int {
+	b.logins.mu.Lock()
+	defer b.logins.mu.Unlock()
+	if l, ok := b.logins.locks[device]; ok {
+		return l.users
+	}
+	return 0
+}
+
+func (d *deviceLocks) count() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.locks)
 }

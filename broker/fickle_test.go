@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 
 	"github.com/parley-chat/parley"
 	"github.com/parley-chat/parley/bridge"
@@ -23,7 +24,11 @@ type fickleStore struct {
 	saved  int // cursors
 	listed func()
 	login  error
+	enter  func()     // runs before each session is opened
 	tries  [][]string // ids of each try that was made to fail
+
+	failDelete  atomic.Bool // sessions cannot be deleted
+	hangCursors atomic.Bool // saves of cursors answer nothing until their time is up
 }
 
 // fail makes writes of entries fail until repair.
@@ -121,20 +126,27 @@ func (s *fickleStore) Append(ctx context.Context, stream parley.Stream, entries 
 	return answers, err
 }
 
-func (s *fickleStore) Connect(ctx context.Context, device string, clean bool) (parley.Session, error) {
+func (s *fickleStore) Connect(ctx context.Context, device string, clean, keeps bool) (parley.Session, error) {
 	s.mu.Lock()
-	err := s.login
+	err, enter := s.login, s.enter
 	s.mu.Unlock()
+	if enter != nil {
+		enter()
+	}
 	if err != nil {
 		return parley.Session{}, err
 	}
-	return s.Store.Connect(ctx, device, clean)
+	return s.Store.Connect(ctx, device, clean, keeps)
 }
 
 func (s *fickleStore) SaveCursors(ctx context.Context, saves []parley.CursorSave) error {
 	s.mu.Lock()
 	err := s.cursor
 	s.mu.Unlock()
+	if s.hangCursors.Load() {
+		<-ctx.Done()
+		return ctx.Err()
+	}
 	if err != nil {
 		return err
 	}
@@ -145,4 +157,18 @@ func (s *fickleStore) SaveCursors(ctx context.Context, saves []parley.CursorSave
 		s.saved += len(saves)
 	}
 	return err
+}
+
+// onConnect calls fn before each session is opened.
+func (s *fickleStore) onConnect(fn func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.enter = fn
+}
+
+func (s *fickleStore) DeleteSession(ctx context.Context, device string, generation int64) error {
+	if s.failDelete.Load() {
+		return errDisk
+	}
+	return s.Store.DeleteSession(ctx, device, generation)
 }

@@ -13,6 +13,7 @@ type hub struct {
 	users   map[string]map[*session]struct{}        // by site/user
 	queues  map[string]map[*session]struct{}        // by site: staff with a c/+/state filter
 	streams map[parley.Stream]map[*source]struct{}  // sources that deliver a stream
+	barred  map[parley.Stream]map[*session]struct{} // exact subscriptions that wait for the right to read
 	watches map[parley.Stream]map[*session]struct{} // exact subscriptions of a conversation, by its messages stream
 }
 
@@ -20,7 +21,7 @@ func newHub() *hub {
 	return &hub{
 		devices: map[string]*session{}, users: map[string]map[*session]struct{}{},
 		queues: map[string]map[*session]struct{}{}, streams: map[parley.Stream]map[*source]struct{}{},
-		watches: map[parley.Stream]map[*session]struct{}{},
+		barred: map[parley.Stream]map[*session]struct{}{}, watches: map[parley.Stream]map[*session]struct{}{},
 	}
 }
 
@@ -56,6 +57,9 @@ func (h *hub) leave(s *session) {
 	streams, watched := s.pump.all()
 	for _, stream := range watched {
 		remove(h.watches, stream, s)
+	}
+	for _, stream := range s.pump.barredStreams() {
+		remove(h.barred, stream, s)
 	}
 	for _, src := range streams {
 		remove(h.streams, src.stream, src)
@@ -109,6 +113,24 @@ func (h *hub) unwatch(stream parley.Stream, s *session) {
 	remove(h.watches, stream, s)
 }
 
+// bar tells s about decisions in a conversation that it may not read now but is
+// subscribed to, until unbar.
+func (h *hub) bar(stream parley.Stream, s *session) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !s.left {
+		if h.here(s) && s.pump.isBarred(stream) {
+			put(h.barred, stream, s)
+		}
+	}
+}
+
+func (h *hub) unbar(stream parley.Stream, s *session) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	remove(h.barred, stream, s)
+}
+
 // deliver wakes src when its stream advances, until undeliver.
 func (h *hub) deliver(src *source) {
 	h.mu.Lock()
@@ -147,7 +169,7 @@ func (b *Broker) Changed(c parley.Conversation, decided bool) {
 // concerned returns the sessions of c's visitor and agent, those that watch its
 // state, for a queued one the agents who watch the queue; and after a decision
 // also those that deliver it now and all who watch the queue, because they may
-// have to stop.
+// have to stop, and those whose subscription waits for the right to read it.
 func (h *hub) concerned(c parley.Conversation, decided bool) map[*session]struct{} {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
@@ -165,6 +187,7 @@ func (h *hub) concerned(c parley.Conversation, decided bool) map[*session]struct
 		add(h.queues[c.Site])
 	}
 	if decided {
+		add(h.barred[stream])
 		for src := range h.streams[stream] {
 			all[src.pump.session] = struct{}{}
 		}

@@ -186,8 +186,9 @@ func (in *inbound) recordRun(batch []packets.Packet, conversation string, drafts
 func (in *inbound) refuse(pk packets.Packet, refusal *parley.Error) bool {
 	s := in.session
 	s.broker.stats.refusedPublishes.Add(1)
+	key := parley.NewID("")
 	ok := in.insist(func(ctx context.Context) error {
-		return s.broker.log.Refuse(ctx, s.who, pk.TopicName, refusal)
+		return s.broker.log.Refuse(ctx, s.who, key, pk.TopicName, refusal)
 	})
 	if !ok {
 		return false

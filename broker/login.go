@@ -37,6 +37,12 @@ func (b *Broker) login(cl *mqtt.Client, c *conn, pk packets.Packet) *refused {
 	}
 	s := newSession(b, who, cl, c, pk)
 	disarm(cl, s.device)
+	unlock, err := b.logins.lock(ctx, s.device)
+	if err != nil {
+		b.options.Logger.Warn("session not opened", "device", s.device, "error", err)
+		return &refusedForNow
+	}
+	defer unlock()
 	b.takeOver(s)
 	if err := s.resume(ctx, pk.Connect.Clean); err != nil {
 		b.options.Logger.Warn("session not opened", "device", s.device, "error", err)

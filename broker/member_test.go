@@ -1,6 +1,7 @@
 package broker_test
 
 import (
+	"encoding/json"
 	"testing"
 
 	"github.com/mochi-mqtt/server/v2/packets"
@@ -237,5 +238,87 @@ func TestSubscribeBesideTheFirstMessage(t *testing.T) {
 		c.expectAck(ack)
 		c.expectState(id, func(s parley.State) bool { return s.Head == 2 })
 		c.unsubscribe(c.messagesTopic(id), c.stateTopic(id))
+	}
+}
+
+// An exact subscription stays granted when the right to read is lost, and goes
+// on where it was when the right comes back.
+func TestExactSubscriptionComesBackWithTheRight(t *testing.T) {
+	for name, claimed := range map[string]bool{"in the queue": false, "claimed": true} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			visitor, agent, other := w.visitor(), w.agent("lilei"), w.agent("hanmeimei")
+			id := w.conversation(visitor, 1)
+			c := w.resume(t, agent, 5)
+			c.follow(c.messagesTopic(id))
+			seen := draft()
+			w.record(visitor, id, seen)
+			c.expectTexts(id, []string{seen.ID})
+			c.ping() // behind the acknowledgement
+
+			w.claim(other, id)
+			w.write(visitor, id, 2)
+			w.settled(visitor)
+			w.marker(c)
+			c.expectNone("an entry after the loss", func(pk packets.Packet) bool { return on(pk, c.messagesTopic(id)) })
+			w.finish(other, id)
+			w.write(visitor, id, 1) // reopens it
+			if claimed {
+				w.claim(agent, id)
+			}
+			w.write(visitor, id, 1)
+			if e := c.expectEntry(c.messagesTopic(id)); e.Type != parley.EntryAssigned || e.Seq != 4 {
+				t.Errorf("goes on with seq %d, %s", e.Seq, e.Type)
+			}
+			c.expectTexts(id, w.texts(id)[2:])
+		})
+	}
+}
+
+func TestExactSubscriptionThatIsGivenUpWithoutTheRight(t *testing.T) {
+	w := newWorld(t)
+	visitor, agent, other := w.visitor(), w.agent("lilei"), w.agent("hanmeimei")
+	id := w.conversation(visitor, 1)
+	c := w.resume(t, agent, 5)
+	c.follow(c.messagesTopic(id))
+	w.claim(other, id)
+	w.settled(visitor)
+	c.unsubscribe(c.messagesTopic(id))
+	w.finish(other, id)
+	w.write(visitor, id, 1) // reopens it
+	w.settled(visitor)
+	w.marker(c)
+	c.expectNone("a delivery", func(pk packets.Packet) bool { return on(pk, c.messagesTopic(id)) })
+	c.follow(c.messagesTopic(id)) // starts at the head again
+	d := draft()
+	w.record(visitor, id, d)
+	if e := c.expectEntry(c.messagesTopic(id)); e.ID != d.ID {
+		t.Errorf("seq %d is delivered", e.Seq)
+	}
+}
+
+// While a second SUBSCRIBE is answered from a list, a newer state is delivered:
+// the answer does not go back behind it.
+func TestStateDoesNotGoBack(t *testing.T) {
+	w := newWorld(t)
+	visitor := w.visitor()
+	id := w.conversation(visitor, 1)
+	c := w.connect(t, visitor, 5)
+	c.follow(c.stateTopic(parley.Any))
+	c.expectState(id, func(s parley.State) bool { return s.Head == 2 })
+	overtaken := make(chan struct{})
+	w.store.afterListing(func() {
+		defer close(overtaken)
+		w.write(visitor, id, 1)
+		w.settled(visitor)
+		c.expectState(id, func(s parley.State) bool { return s.Head == 3 })
+	})
+	c.follow(c.stateTopic(parley.Any))
+	<-overtaken
+	var s parley.State
+	answer := c.expectOn(c.stateTopic(id))
+	must(t, json.Unmarshal(answer.Payload, &s))
+	if s.Head != 3 || !answer.FixedHeader.Retain {
+		t.Errorf("answered with head %d, retain %v", s.Head, answer.FixedHeader.Retain)
 	}
 }

@@ -16,10 +16,10 @@ func (p *pump) leave() {
 	p.membership = false
 }
 
-func (p *pump) isMember() (qos byte, ok bool) {
+func (p *pump) isMember() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.memberQoS, p.membership
+	return p.membership
 }
 
 func (p *pump) watchAll(qos byte) {

@@ -29,6 +29,7 @@ type pump struct {
 
 	mu         sync.Mutex
 	sources    map[parley.Stream]*source
+	barred     map[parley.Stream]byte // QoS of exact subscriptions that wait for the right to read
 	states     *states
 	membership bool // a c/+/messages filter
 	memberQoS  byte
@@ -63,7 +64,7 @@ func newPump(s *session, window int, most uint32) *pump {
 	ctx, cancel := context.WithCancel(context.Background())
 	p := &pump{
 		session: s, ctx: ctx, cancel: cancel, window: window, most: int(most),
-		sources: map[parley.Stream]*source{}, inflight: map[uint16]flight{},
+		sources: map[parley.Stream]*source{}, barred: map[parley.Stream]byte{}, inflight: map[uint16]flight{},
 		// A late acknowledgement of an earlier connection must not hit a new
 		// delivery: start somewhere else each time.
 		lastID: uint16(rand.IntN(1 << 16)),

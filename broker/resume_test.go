@@ -213,3 +213,54 @@ func TestForeignCursorStartsAtTheBeginning(t *testing.T) {
 		})
 	}
 }
+
+// A conversation that the membership filter delivers is subscribed by its own
+// topic too, as a screen does that opens it: what the device has not
+// acknowledged comes again.
+func TestExactSubscriptionBesideMembershipSkipsNothing(t *testing.T) {
+	for name, leave := range map[string]bool{"both": false, "membership unsubscribed, both again": true} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			visitor, agent := w.visitor(), w.agent("lilei")
+			l := as(agent, 5).persistent()
+			l.hold = true // nothing is acknowledged
+			c := w.connectWith(t, agent, l)
+			c.followMessages()
+			id := w.conversation(visitor, 5)
+			w.claim(agent, id)
+			c.expectTexts(id, w.texts(id))
+			c.follow(c.messagesTopic(id))
+			if leave {
+				c.unsubscribe(c.messagesTopic(parley.Any))
+				c.follow(c.messagesTopic(id), c.messagesTopic(parley.Any))
+			}
+			w.away(c)
+			c = w.resume(t, agent, 5)
+			if e := c.expectEntry(c.messagesTopic(id)); e.Seq != 1 {
+				t.Errorf("nothing was acknowledged, and the first entry is seq %d", e.Seq)
+			}
+			c.expectTexts(id, w.texts(id))
+		})
+	}
+}
+
+// The same with a conversation that was joined while the device was away, and a
+// SUBSCRIBE that comes before the membership filter has started.
+func TestExactSubscriptionBeforeMembershipHasStarted(t *testing.T) {
+	w := newWorld(t)
+	visitor, agent := w.visitor(), w.agent("lilei")
+	c := w.resume(t, agent, 5)
+	c.followMessages()
+	w.away(c)
+	id := w.conversation(visitor, 5)
+	w.claim(agent, id)
+	release := make(chan struct{})
+	w.store.afterListing(func() { <-release })
+	c = w.resume(t, agent, 5)
+	c.follow(c.messagesTopic(id))
+	close(release)
+	if e := c.expectEntry(c.messagesTopic(id)); e.Seq != 1 {
+		t.Errorf("the first entry is seq %d", e.Seq)
+	}
+	c.expectTexts(id, w.texts(id))
+}

@@ -72,11 +72,11 @@ func window(receiveMaximum uint16) int {
 
 // resume takes over what the store kept of the device.
 func (s *session) resume(ctx context.Context, clean bool) error {
-	kept, err := s.broker.options.Sessions.Connect(ctx, s.device, clean)
+	kept, err := s.broker.options.Sessions.Connect(ctx, s.device, clean, s.persistent.Load())
 	if err != nil {
 		return err
 	}
-	s.generation, s.present = kept.Generation, kept.Present && !clean
+	s.generation, s.present = kept.Generation, kept.Present
 	epoch := s.broker.log.Epoch()
 	for _, c := range kept.Cursors {
 		if c.Epoch != epoch {

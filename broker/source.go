@@ -13,10 +13,11 @@ type source struct {
 	pump   *pump
 	stream parley.Stream
 	topic  string
-	qos    byte
 
-	exact  bool // subscribed by its own topic
-	member bool // subscribed by a membership filter
+	exact     bool // subscribed by its own topic
+	member    bool // subscribed by a membership filter
+	exactQoS  byte
+	memberQoS byte
 
 	next  int64 // newest seq handed to the connection
 	head  int64 // newest seq known to be durable
@@ -35,39 +36,16 @@ type seqFlight struct {
 	acked bool
 }
 
-// attach returns the source of stream, made if need be to start behind after.
-// A new one is held until release.
-func (p *pump) attach(stream parley.Stream, qos byte, after int64, member bool) (src *source, isNew bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	src, ok := p.sources[stream]
-	if !ok {
-		src = &source{pump: p, stream: stream, topic: stream.Topic(), next: after, head: after, acked: after, held: true}
-		p.sources[stream] = src
+// qos is the highest of the subscriptions that match. The lock is held.
+func (src *source) qos() byte {
+	var qos byte
+	if src.exact {
+		qos = src.exactQoS
 	}
-	src.qos = qos
-	if member {
-		src.member = true
-	} else {
-		src.exact = true
+	if src.member {
+		qos = max(qos, src.memberQoS)
 	}
-	return src, !ok
-}
-
-// admit lets a checked source deliver what it is woken for. head is the position
-// for which the right to read was checked.
-func (p *pump) admit(src *source, head int64) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	src.admit(head)
-}
-
-// release lets a checked source deliver up to head.
-func (p *pump) release(src *source, head int64) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	src.admit(head)
-	src.advance(head)
+	return qos
 }
 
 // admit is idempotent. The lock is held.
@@ -77,43 +55,6 @@ func (src *source) admit(head int64) {
 	}
 	src.held = false
 	src.advance(src.head)
-}
-
-// dismiss detaches a source that is still held: the check said no.
-func (p *pump) dismiss(src *source) (dismissed bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if !src.held || src.detached {
-		return false
-	}
-	src.detached = true
-	delete(p.sources, src.stream)
-	return true
-}
-
-// gone reports whether src has been detached.
-func (p *pump) gone(src *source) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return src.detached
-}
-
-// detach stops a source at once, or takes one of its two reasons away.
-func (p *pump) detach(stream parley.Stream, exact, member bool) (gone *source) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	src, ok := p.sources[stream]
-	if !ok {
-		return nil
-	}
-	src.exact = src.exact && !exact
-	src.member = src.member && !member
-	if src.exact || src.member {
-		return nil
-	}
-	src.detached = true
-	delete(p.sources, stream)
-	return src
 }
 
 func (src *source) waiting(now bool) bool {
@@ -167,16 +108,16 @@ func (src *source) fill(dst []byte, room int) ([]byte, bool, error) {
 // deliver appends one entry. The lock is held.
 func (src *source) deliver(dst []byte, seq int64, payload []byte) []byte {
 	p := src.pump
-	version := p.session.version
+	version, qos := p.session.version, src.qos()
 	src.next = seq
 	src.out = append(src.out, seqFlight{seq: seq})
-	if p.tooBig(publishLength(version, src.qos, src.topic, payload)) {
+	if p.tooBig(publishLength(version, qos, src.topic, payload)) {
 		p.session.broker.stats.tooBig.Add(1)
 		src.acknowledged(seq)
 		return dst
 	}
 	p.session.broker.stats.delivered.Add(1)
-	if src.qos == 0 {
+	if qos == 0 {
 		src.acknowledged(seq)
 		return appendPublish(dst, version, 0, false, src.topic, 0, payload)
 	}

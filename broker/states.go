@@ -15,10 +15,10 @@ type states struct {
 	qos   byte            // of that filter
 	exact map[string]byte // QoS by conversation subscribed by its own topic
 
-	listening int              // SUBSCRIBEs that are being answered
-	missed    map[string]int64 // meanwhile: newest head of what the client may not see (any more)
+	listening int                            // SUBSCRIBEs that are being answered
+	heard     map[string]parley.Conversation // meanwhile: the newest that changed has seen
 
-	known    map[string]struct{} // what the client was told about
+	known    map[string]int64 // what the client was told about: the newest head
 	dirty    map[string]stateChange
 	order    []string // of dirty, oldest change first
 	inflight map[string]struct{}
@@ -34,7 +34,7 @@ type stateChange struct {
 
 func newStates(p *pump) *states {
 	return &states{
-		pump: p, exact: map[string]byte{}, known: map[string]struct{}{},
+		pump: p, exact: map[string]byte{}, known: map[string]int64{},
 		dirty: map[string]stateChange{}, inflight: map[string]struct{}{},
 	}
 }
@@ -55,15 +55,15 @@ func (st *states) watches(c parley.Conversation) bool {
 func (st *states) changed(c parley.Conversation) {
 	st.pump.mu.Lock()
 	defer st.pump.mu.Unlock()
+	if st.listening > 0 {
+		st.heard[c.ID] = c
+	}
 	if st.watches(c) {
 		st.put(stateChange{conversation: c})
 		return
 	}
 	if _, ok := st.known[c.ID]; ok {
 		st.put(stateChange{conversation: c, gone: true})
-	}
-	if st.listening > 0 {
-		st.missed[c.ID] = c.Head
 	}
 }
 
@@ -73,7 +73,7 @@ func (st *states) listen() {
 	st.pump.mu.Lock()
 	defer st.pump.mu.Unlock()
 	if st.listening == 0 {
-		st.missed = map[string]int64{}
+		st.heard = map[string]parley.Conversation{}
 	}
 	st.listening++
 }
@@ -83,18 +83,25 @@ func (st *states) answer(conversations []parley.Conversation) {
 	st.pump.mu.Lock()
 	defer st.pump.mu.Unlock()
 	for _, c := range conversations {
-		if st.watches(c) && c.Head >= st.missed[c.ID] {
+		if newer, ok := st.heard[c.ID]; ok && newer.Head > c.Head {
+			c = newer
+		}
+		if st.watches(c) {
 			st.put(stateChange{conversation: c, retain: true})
 		}
 	}
 	if st.listening--; st.listening == 0 {
-		st.missed = nil
+		st.heard = nil
 	}
 }
 
-// put remembers the newest change of a conversation. The lock is held.
+// put remembers the newest change of a conversation, unless the client was told
+// a newer one. The lock is held.
 func (st *states) put(change stateChange) {
 	id := change.conversation.ID
+	if change.conversation.Head < st.known[id] {
+		return
+	}
 	old, ok := st.dirty[id]
 	retain := !change.gone && (change.retain || ok && old.retain)
 	if ok && old.conversation.Head > change.conversation.Head {
@@ -168,7 +175,7 @@ func (st *states) deliver(dst []byte, change stateChange) ([]byte, error) {
 	if change.gone {
 		delete(st.known, c.ID)
 	} else {
-		st.known[c.ID] = struct{}{}
+		st.known[c.ID] = c.Head
 	}
 	if p.tooBig(publishLength(s.version, qos, topic, payload)) {
 		return dst, nil
@@ -181,11 +188,13 @@ func (st *states) deliver(dst []byte, change stateChange) ([]byte, error) {
 	return appendPublish(dst, s.version, 1, change.retain, topic, id, payload), nil
 }
 
+// qosOf returns the highest QoS of the subscriptions that match.
 func (st *states) qosOf(conversation string) byte {
-	if qos, ok := st.exact[conversation]; ok {
-		return max(qos, st.qos)
+	qos := st.exact[conversation]
+	if st.all {
+		qos = max(qos, st.qos)
 	}
-	return st.qos
+	return qos
 }
 
 // forget drops what the client was told on subscriptions that have ended: it

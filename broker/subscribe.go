@@ -107,7 +107,10 @@ func (s *session) starts(ctx context.Context, t parley.Topic, again bool) ([]par
 			return s.memberStarts(ctx, again)
 		}
 		c, err := s.mayReadExactly(ctx, t.Conversation)
-		return s.exactStart(t, c.Head), err
+		if err != nil || s.who.TakesPart(c) && s.isMember() {
+			return nil, err // a membership filter has placed it, or leaves it at its beginning
+		}
+		return s.exactStart(t, c.Head), nil
 	case parley.TopicErrors:
 		stream, _ := t.Stream()
 		head, err := s.broker.log.Head(ctx, stream)
@@ -132,7 +135,7 @@ func (s *session) memberStarts(ctx context.Context, again bool) ([]parley.Cursor
 	}
 	var starts []parley.Cursor
 	for _, c := range conversations {
-		if !s.hasCursor(c.Stream()) {
+		if !s.placed(c.Stream()) {
 			starts = append(starts, s.cursor(c.Stream(), c.Head))
 		}
 	}
@@ -141,7 +144,7 @@ func (s *session) memberStarts(ctx context.Context, again bool) ([]parley.Cursor
 
 func (s *session) exactStart(t parley.Topic, head int64) []parley.Cursor {
 	stream, _ := t.Stream()
-	if s.hasCursor(stream) {
+	if s.placed(stream) {
 		return nil
 	}
 	return []parley.Cursor{s.cursor(stream, head)}
@@ -171,11 +174,19 @@ func (s *session) cursor(stream parley.Stream, seq int64) parley.Cursor {
 	return parley.Cursor{Stream: stream, Epoch: s.broker.log.Epoch(), Seq: seq}
 }
 
-func (s *session) hasCursor(stream parley.Stream) bool {
+// placed reports whether the device has a position in stream: a cursor, or an
+// exact subscription that began at the first entry.
+func (s *session) placed(stream parley.Stream) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_, ok := s.stored[stream]
-	return ok
+	_, cursor := s.stored[stream]
+	_, exact := s.filters[stream.Topic()]
+	return cursor || exact
+}
+
+// isMember reports whether a c/+/messages filter is granted.
+func (s *session) isMember() bool {
+	return s.holds(parley.ConversationTopic(parley.TopicMessages, s.who.Site, parley.Any).String())
 }
 
 func (s *session) startOf(stream parley.Stream) int64 {
@@ -224,9 +235,11 @@ func (s *session) unsubscribe(ctx context.Context, filter string) {
 	if err != nil || !s.holds(filter) {
 		return
 	}
+	s.mu.Lock()
+	delete(s.filters, filter) // first: startAll looks behind itself whether it is still held
+	s.mu.Unlock()
 	streams := s.detach(t)
 	s.mu.Lock()
-	delete(s.filters, filter)
 	for _, stream := range streams {
 		delete(s.stored, stream)
 	}

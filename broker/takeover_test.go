@@ -141,3 +141,52 @@ func TestDisconnectCanEndTheSession(t *testing.T) {
 		t.Error("the session was kept")
 	}
 }
+
+// The first of two logins is slow to open its session: the second one waits, and
+// has the newer generation.
+func TestLastLoginHasTheNewestGeneration(t *testing.T) {
+	w := newWorld(t)
+	who := w.visitor()
+	device := who.Identity.DeviceKey()
+	gate, slow := make(chan struct{}), make(chan struct{}, 1)
+	slow <- struct{}{}
+	w.store.onConnect(func() {
+		select {
+		case <-slow:
+			<-gate
+		default:
+		}
+	})
+	login := as(who, 5).persistent()
+	older := open(t, w.dial(t), 5)
+	older.send(login.packet())
+	awaitCount(t, "free turns", 0, func() int64 { return int64(len(slow)) })
+	newer := open(t, w.dial(t), 5)
+	newer.who = who.Identity
+	newer.send(login.packet())
+	awaitCount(t, "logins", 2, func() int64 { return int64(w.broker.Logins(device)) })
+	close(gate)
+	newer.expect(packets.Connack)
+	newer.follow(newer.messagesTopic(parley.Any))
+	awaitCount(t, "connections", 1, func() int64 { return w.broker.Stats().Connected })
+	awaitCount(t, "logins", 0, func() int64 { return int64(w.broker.Logins(device)) })
+}
+
+// A login that waits behind a store that does not answer is refused when its
+// time is up, and nothing is left of it.
+func TestLoginBehindAHungStore(t *testing.T) {
+	w := newWorld(t)
+	who := w.visitor()
+	gate := make(chan struct{})
+	w.store.onConnect(func() { <-gate })
+	login := as(who, 5).persistent()
+	older := open(t, w.dial(t), 5)
+	older.send(login.packet())
+	awaitCount(t, "logins", 1, func() int64 { return int64(w.broker.Logins(who.Identity.DeviceKey())) })
+	_, ack := w.try(t, login)
+	if ack.ReasonCode != packets.ErrServerUnavailable.Code {
+		t.Errorf("CONNACK %#x", ack.ReasonCode)
+	}
+	close(gate)
+	older.expect(packets.Connack)
+}

@@ -75,7 +75,8 @@ CREATE TABLE readers (
 
 CREATE TABLE sessions (
 	device     TEXT PRIMARY KEY,
-	generation INTEGER NOT NULL
+	generation INTEGER NOT NULL,
+	keeps      INTEGER NOT NULL -- whether it outlives its connection
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE subscriptions (

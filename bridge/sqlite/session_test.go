@@ -14,7 +14,7 @@ const device = "ste_a.vis_a.dev_a"
 
 func connect(t *testing.T, s *sqlite.Store, device string, clean bool) parley.Session {
 	t.Helper()
-	session, err := s.Connect(t.Context(), device, clean)
+	session, err := s.Connect(t.Context(), device, clean, true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,4 +129,28 @@ func TestSaveCursors(t *testing.T) {
 		equal(t, c.name, session.Cursors, []parley.Cursor{c.want})
 	}
 	equal(t, "cursors of an unknown device", connect(t, s, other, false).Cursors, []parley.Cursor(nil))
+}
+
+// The process died before it could delete a session that was to end with its
+// connection.
+func TestSessionThatWasNotToBeKept(t *testing.T) {
+	s := open(t, t.TempDir())
+	defer func() { _ = s.Close() }()
+	const device = "ste_a.vis_a.dev_a"
+	first, err := s.Connect(t.Context(), device, false, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sub := parley.Subscription{Filter: "p1/ste_a/c/+/messages", QoS: 1}
+	if err := s.SaveSubscription(t.Context(), device, first.Generation, sub, nil); err != nil {
+		t.Fatal(err)
+	}
+	second, err := s.Connect(t.Context(), device, false, true)
+	if err != nil || second.Present || len(second.Subscriptions) != 0 {
+		t.Errorf("after a session that was not to be kept: %+v, %v", second, err)
+	}
+	third, err := s.Connect(t.Context(), device, false, false)
+	if err != nil || !third.Present {
+		t.Errorf("after one that was: %+v, %v", third, err)
+	}
 }

@@ -13,14 +13,15 @@ import (
 // raises its generation: saves of earlier connections are refused from then on.
 // Generations rise across all devices, and go on rising after DeleteSession.
 // With clean, what was kept for the device is forgotten first, and Present is
-// false.
-func (s *Store) Connect(ctx context.Context, device string, clean bool) (parley.Session, error) {
+// false. keeps says whether the session outlives its connection; one that does
+// not is forgotten by the next Connect, should nobody have deleted it.
+func (s *Store) Connect(ctx context.Context, device string, clean, keeps bool) (parley.Session, error) {
 	if device == "" {
 		return parley.Session{}, parley.Errorf(parley.CodeInvalid, "connect without a device")
 	}
 	var session parley.Session
 	err := s.do(ctx, 3, workFunc(func(w *writer) (err error) {
-		session, err = w.connect(device, clean)
+		session, err = w.connect(device, clean, keeps)
 		return err
 	}))
 	if err != nil {
@@ -29,23 +30,23 @@ func (s *Store) Connect(ctx context.Context, device string, clean bool) (parley.
 	return session, nil
 }
 
-func (w *writer) connect(device string, clean bool) (parley.Session, error) {
-	session := parley.Session{Device: device}
-	if clean {
+func (w *writer) connect(device string, clean, keeps bool) (session parley.Session, err error) {
+	session.Device = device
+	if !clean {
+		if session.Present, err = w.find(`SELECT 1 FROM sessions WHERE device = ? AND keeps`, []any{device}, new(int)); err != nil {
+			return session, err
+		}
+	}
+	if !session.Present {
 		if err := w.forget(device); err != nil {
 			return session, err
 		}
 	}
-	present, err := w.find(`SELECT 1 FROM sessions WHERE device = ?`, []any{device}, new(int))
-	if err != nil {
-		return session, err
-	}
-	session.Present = present && !clean
 	if session.Generation, err = w.nextGeneration(); err != nil {
 		return session, err
 	}
-	if _, err := w.exec(`INSERT INTO sessions (device, generation) VALUES (?, ?)
-		ON CONFLICT (device) DO UPDATE SET generation = excluded.generation`, device, session.Generation); err != nil {
+	if _, err := w.exec(`INSERT INTO sessions (device, generation, keeps) VALUES (?, ?, ?)
+		ON CONFLICT (device) DO UPDATE SET generation = excluded.generation, keeps = excluded.keeps`, device, session.Generation, keeps); err != nil {
 		return session, err
 	}
 	return session, w.loadSession(&session)
