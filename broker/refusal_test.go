@@ -240,3 +240,22 @@ func TestPacketOfTheMaximumSizeIsRead(t *testing.T) {
 		t.Errorf("PUBACK %#x", ack.ReasonCode)
 	}
 }
+
+// The PUBACK and the refusal were lost with the connection. Whoever sends the
+// draft again on a clean one, whose errors start at the head, is told again.
+func TestRepeatedRefusalIsToldAgain(t *testing.T) {
+	w := newWorld(t)
+	who := w.visitor()
+	id := parley.NewID(parley.PrefixConversation)
+	bad := []byte(`{"id":"msg_00000001","type":"poem","body":{"text":"x"}}`)
+	for range 2 {
+		c := w.connect(t, who, 4)
+		c.follow(c.errorsTopic())
+		c.ackOf(c.publish(c.sendTopic(id), bad))
+		if e := c.expectEntry(c.errorsTopic()); e.Type != parley.EntryRefusal {
+			t.Errorf("errors told %+v", e)
+		}
+		c.hangUp()
+		awaitCount(t, "connections", 0, func() int64 { return w.broker.Stats().Connected })
+	}
+}

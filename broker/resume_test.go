@@ -2,6 +2,7 @@ package broker_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/mochi-mqtt/server/v2/packets"
 
@@ -263,4 +264,48 @@ func TestExactSubscriptionBeforeMembershipHasStarted(t *testing.T) {
 		t.Errorf("the first entry is seq %d", e.Seq)
 	}
 	c.expectTexts(id, w.texts(id))
+}
+
+// A session that was to end with its connection is not there afterwards, also
+// when its end could not be stored, as after kill -9.
+func TestSessionThatWasNotToBeKeptIsNotPresent(t *testing.T) {
+	w := newWorld(t)
+	who := w.visitor()
+	l := as(who, 5)
+	l.clean = false // and no expiry
+	c := w.connectWith(t, who, l)
+	c.followMessages()
+	w.store.failDelete.Store(true)
+	c.hangUp()
+	awaitCount(t, "connections", 0, func() int64 { return w.broker.Stats().Connected })
+	w.store.failDelete.Store(false)
+	if _, ack := w.try(t, l); ack.SessionPresent {
+		t.Error("session present, but the session ended with its connection")
+	}
+}
+
+// Connections that end while cursors cannot be saved wait together, not one
+// after the other.
+func TestEndsWaitTogether(t *testing.T) {
+	w := newWorld(t)
+	var clients []*client
+	for range 6 {
+		who := w.visitor()
+		id := w.conversation(who, 0)
+		c := w.resume(t, who, 5)
+		c.followMessages()
+		w.write(who, id, 1)
+		c.expectTexts(id, w.texts(id))
+		clients = append(clients, c)
+	}
+	w.store.hangCursors.Store(true)
+	started := time.Now()
+	for _, c := range clients {
+		c.hangUp()
+	}
+	awaitCount(t, "connections", 0, func() int64 { return w.broker.Stats().Connected })
+	w.store.hangCursors.Store(false)
+	if took := time.Since(started); took > 12*time.Second { // one after the other would be 30 s
+		t.Errorf("%d connections took %v to end", len(clients), took)
+	}
 }
