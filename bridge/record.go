@@ -52,10 +52,9 @@ func (b *Bridge) recordPart(ctx context.Context, who parley.Identity, conversati
 		if refusal != nil && current {
 			return b.refuseAll(ctx, c, entries, refusal)
 		}
-		again := refusal != nil // a conditional append finds out by itself that a decision was stale, a refusal does not
-		if refusal == nil {
-			var answers []parley.Appended
-			if answers, again, err = b.appendDecided(ctx, stream, control, entries, c); err != nil {
+		if refusal == nil { // a conditional append finds out by itself that a decision was stale, a refusal does not
+			answers, again, err := b.appendDecided(ctx, stream, control, entries, c)
+			if err != nil {
 				return nil, err
 			}
 			if !again {
