@@ -126,18 +126,21 @@ func (in *inbound) release(n int) {
 // refusals one by one. false means that the store could not write in time; what
 // was not acknowledged will be sent again by the client.
 func (in *inbound) record(batch []packets.Packet) bool {
+	reads := make([]read, len(batch))
+	for i := range batch {
+		reads[i] = in.session.read(batch[i])
+	}
 	for len(batch) > 0 {
-		first := in.session.read(batch[0])
+		first := reads[0]
 		if first.refusal != nil {
 			if !in.refuse(batch[0], first.refusal) {
 				return false
 			}
-			batch = batch[1:]
+			batch, reads = batch[1:], reads[1:]
 			continue
 		}
-		run := []parley.Draft{first.draft}
-		for len(run) < len(batch) {
-			next := in.session.read(batch[len(run)])
+		var run []parley.Draft
+		for _, next := range reads {
 			if next.refusal != nil || next.conversation != first.conversation {
 				break
 			}
@@ -146,7 +149,7 @@ func (in *inbound) record(batch []packets.Packet) bool {
 		if !in.recordRun(batch[:len(run)], first.conversation, run) {
 			return false
 		}
-		batch = batch[len(run):]
+		batch, reads = batch[len(run):], reads[len(run):]
 	}
 	return true
 }
