@@ -36,21 +36,26 @@ func (b *Broker) accept(l net.Listener) {
 
 func (b *Broker) wrap(c net.Conn) *conn {
 	keepAliveTCP(c)
-	w := &conn{Conn: c, socket: c}
+	w := &conn{Conn: c, socket: c, network: networkOf(c.RemoteAddr())}
 	w.writeTime.Store(int64(b.options.WriteTimeout))
 	return w
 }
 
 // serve runs a connection in a goroutine of its own.
 func (b *Broker) serve(c *conn) {
-	if !b.gate.enter(c) {
-		b.stats.turnedAway.Add(1)
-		c.closeCode.Store(closeTooMany)
+	dropped, open := b.gate.enter(c)
+	if !open {
+		c.closeCode.Store(closeGoingAway)
 		_ = c.Close()
 		return
 	}
+	if dropped != nil {
+		b.stats.turnedAway.Add(1)
+		dropped.closeCode.CompareAndSwap(0, closeTooMany)
+		_ = dropped.Close()
+	}
 	go func() {
-		defer func() { b.gate.leave(c, c.loggedIn.Load()) }()
+		defer func() { b.gate.leave(c) }()
 		b.run(c)
 	}()
 }
@@ -62,6 +67,7 @@ func (b *Broker) run(c *conn) {
 	defer func() {
 		if p := recover(); p != nil {
 			b.stats.panics.Add(1)
+			c.closeCode.CompareAndSwap(0, closeFault)
 			b.options.Logger.Error("panic in a connection", "panic", fmt.Sprint(p), "remote", c.RemoteAddr().String(), "stack", string(debug.Stack()))
 		}
 		if s := c.session.Load(); s != nil {

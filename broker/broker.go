@@ -29,6 +29,7 @@ const (
 	engineListener  = "parley"  // every connection belongs to this Mochi listener
 	outboundPackets = 64        // Mochi's own queue per client, which carries nothing of ours
 	readBuffer      = 2 << 10   // per connection
+	lengthBytes     = 3         // that the length of a packet of MaxPacketBytes takes
 	neverInSeconds  = 365 * 24 * 3600
 )
 
@@ -91,6 +92,7 @@ type Options struct {
 	AllowOrigin func(ctx context.Context, site, origin string) bool
 
 	// MaxPending bounds connections that have not logged in yet; 0 means 1000.
+	// One more closes the oldest of the address that has the most of them.
 	MaxPending int
 	// ConnectTimeout bounds the time until CONNECT is complete; 0 means 10 s.
 	ConnectTimeout time.Duration
@@ -160,8 +162,8 @@ func (b *Broker) Start(log Log) error {
 		Capabilities: &mqtt.Capabilities{
 			MaximumClients:               1 << 20,
 			MaximumClientWritesPending:   outboundPackets,
-			MaximumSessionExpiryInterval: 1 << 31, // sessions are ours; see session.expiry
-			MaximumPacketSize:            MaxPacketBytes,
+			MaximumSessionExpiryInterval: 1 << 31,                      // sessions are ours; see session.expiry
+			MaximumPacketSize:            MaxPacketBytes - lengthBytes, // the engine does not count them
 			ReceiveMaximum:               ReceiveMaximum,
 			MaximumInflight:              ReceiveMaximum,
 			MinimumProtocolVersion:       4,

@@ -3,6 +3,7 @@ package broker
 import (
 	"errors"
 	"net"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,6 +16,7 @@ import (
 type conn struct {
 	net.Conn
 	socket    net.Conn     // below a WebSocket; the same as Conn on TCP
+	network   netip.Prefix // where it comes from
 	origin    string       // of the web page, empty where there is none
 	writeTime atomic.Int64 // bound of one write in nanoseconds
 	endBy     atomic.Int64 // Unix nanoseconds after which nothing is written, 0 for no end

@@ -29,6 +29,25 @@ func appendPublish(dst []byte, version, qos byte, retain bool, topic string, id 
 	return append(dst, payload...)
 }
 
+// appendReply appends a SUBACK or UNSUBACK with one code for each filter. MQTT
+// 3.1.1 has no codes in an UNSUBACK.
+func appendReply(dst []byte, version, kind byte, id uint16, codes []byte) []byte {
+	length := 2 + len(codes)
+	switch {
+	case version == 5:
+		length++
+	case kind == packets.Unsuback:
+		length, codes = 2, nil
+	}
+	dst = append(dst, kind<<4)
+	dst = binary.AppendUvarint(dst, uint64(length))
+	dst = binary.BigEndian.AppendUint16(dst, id)
+	if version == 5 {
+		dst = append(dst, 0) // no properties
+	}
+	return append(dst, codes...)
+}
+
 // publishLength is the remaining length of such a packet.
 func publishLength(version, qos byte, topic string, payload []byte) int {
 	n := 2 + len(topic) + len(payload)

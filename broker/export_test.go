@@ -17,7 +17,7 @@ func (b *Broker) Held() []string {
 		"devices": len(h.devices), "users": len(h.users), "queues": len(h.queues), "streams": len(h.streams),
 		"watches": len(h.watches), "barred": len(h.barred), "logins": b.logins.count(), "engine clients": b.engine.Clients.Len(),
 		"engine subscriptions": int(b.engine.Info.Clone().Subscriptions), "connections": int(b.stats.connected.Load()),
-		"pending": b.gate.pending, "served": len(b.gate.conns),
+		"pending": len(b.gate.pending),
 	} {
 		if n != 0 {
 			held = append(held, fmt.Sprintf("%d %s", n, what))
@@ -30,7 +30,7 @@ func (b *Broker) Held() []string {
 func (b *Broker) Pending() int {
 	b.gate.mu.Lock()
 	defer b.gate.mu.Unlock()
-	return b.gate.pending
+	return len(b.gate.pending)
 }
 
 // Subscribed counts the connections that a stream is delivered to.

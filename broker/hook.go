@@ -2,7 +2,6 @@ package broker
 
 import (
 	"bytes"
-	"context"
 
 	mqtt "github.com/mochi-mqtt/server/v2"
 	"github.com/mochi-mqtt/server/v2/packets"
@@ -20,8 +19,7 @@ func (h *hook) ID() string { return "parley" }
 func (h *hook) Provides(b byte) bool {
 	return bytes.Contains([]byte{
 		mqtt.OnConnect, mqtt.OnConnectAuthenticate, mqtt.OnSessionEstablish, mqtt.OnSessionEstablished,
-		mqtt.OnACLCheck, mqtt.OnPacketRead, mqtt.OnPacketEncode, mqtt.OnPacketProcessed,
-		mqtt.OnSubscribe, mqtt.OnUnsubscribe, mqtt.OnPublish,
+		mqtt.OnACLCheck, mqtt.OnPacketRead, mqtt.OnPacketEncode, mqtt.OnPublish,
 	}, []byte{b})
 }
 
@@ -87,11 +85,11 @@ func (h *hook) OnPacketRead(cl *mqtt.Client, pk packets.Packet) (packets.Packet,
 	if s == nil {
 		return pk, nil // CONNECT
 	}
-	if pk.FixedHeader.Type == packets.Puback {
+	switch pk.FixedHeader.Type {
+	case packets.Puback:
 		s.pump.acknowledged(pk.PacketID)
 		return pk, nil
-	}
-	if pk.FixedHeader.Type == packets.Disconnect {
+	case packets.Disconnect:
 		s.goodbye(pk)
 		return pk, nil
 	}
@@ -99,7 +97,31 @@ func (h *hook) OnPacketRead(cl *mqtt.Client, pk packets.Packet) (packets.Packet,
 		s.disconnect(violation(reason))
 		return pk, packets.ErrRejectPacket
 	}
+	if asks(pk) {
+		s.ask(pk)
+		return nothing(), nil
+	}
 	return pk, nil
+}
+
+// asks reports whether pk is a sound SUBSCRIBE or UNSUBSCRIBE. The engine gets
+// none of them to see: it would answer from its read loop, and its own index
+// would keep the filters of devices that are away for ever. It ends connections
+// that send unsound ones.
+func asks(pk packets.Packet) bool {
+	switch pk.FixedHeader.Type {
+	case packets.Subscribe:
+		return pk.SubscribeValidate() == packets.CodeSuccess
+	case packets.Unsubscribe:
+		return pk.UnsubscribeValidate() == packets.CodeSuccess
+	}
+	return false
+}
+
+// nothing returns a packet that the engine takes and does nothing about: an
+// acknowledgement of what it does not know to be in flight.
+func nothing() packets.Packet {
+	return packets.Packet{FixedHeader: packets.FixedHeader{Type: packets.Puback}}
 }
 
 // misuse finds what the engine would ignore, downgrade or take on.
@@ -133,20 +155,7 @@ func (h *hook) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet, er
 	return pk, packets.ErrRejectPacket
 }
 
-// OnSubscribe decides about each filter and remembers the answers. The engine
-// gets none of them to see: its own index would keep the filters of devices
-// that are away for ever.
-func (h *hook) OnSubscribe(cl *mqtt.Client, pk packets.Packet) packets.Packet {
-	if s := sessionOf(cl); s != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), sessionTime)
-		defer cancel()
-		s.subscribe(ctx, pk)
-	}
-	pk.Filters = nil
-	return pk
-}
-
-// OnPacketEncode writes our answers and our limits into acknowledgements.
+// OnPacketEncode writes our limits into CONNACK.
 func (h *hook) OnPacketEncode(cl *mqtt.Client, pk packets.Packet) packets.Packet {
 	s := sessionOf(cl)
 	if s == nil {
@@ -155,11 +164,8 @@ func (h *hook) OnPacketEncode(cl *mqtt.Client, pk packets.Packet) packets.Packet
 		}
 		return pk
 	}
-	switch pk.FixedHeader.Type {
-	case packets.Connack:
+	if pk.FixedHeader.Type == packets.Connack {
 		announce(&pk.Properties)
-	case packets.Suback, packets.Unsuback:
-		pk.ReasonCodes = s.answers(pk.PacketID)
 	}
 	return pk
 }
@@ -169,22 +175,4 @@ func announce(p *packets.Properties) {
 	p.MaximumPacketSize = MaxPacketBytes
 	p.SubIDAvailable, p.SubIDAvailableFlag = 0, true
 	p.SharedSubAvailable, p.SharedSubAvailableFlag = 0, true
-}
-
-// OnPacketProcessed starts deliveries to new subscriptions, after SUBACK.
-func (h *hook) OnPacketProcessed(cl *mqtt.Client, pk packets.Packet, err error) {
-	if s := sessionOf(cl); s != nil && err == nil && pk.FixedHeader.Type == packets.Subscribe {
-		s.subscribed()
-	}
-}
-
-// OnUnsubscribe stops deliveries before UNSUBACK.
-func (h *hook) OnUnsubscribe(cl *mqtt.Client, pk packets.Packet) packets.Packet {
-	if s := sessionOf(cl); s != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), sessionTime)
-		defer cancel()
-		s.unsubscribeAll(ctx, pk)
-	}
-	pk.Filters = nil
-	return pk
 }

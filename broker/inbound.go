@@ -1,38 +1,35 @@
 package broker
 
 import (
-	"context"
 	"sync"
 	"time"
 
 	"github.com/mochi-mqtt/server/v2/packets"
-
-	"github.com/parley-chat/parley"
 )
 
-// Timing of inbound publishes.
-const (
-	backPressure  = 500 * time.Millisecond // how long a 3.1.1 client may wait for room
-	attemptTime   = 5 * time.Second        // one try of the store
-	retryPauseMin = 20 * time.Millisecond
-	retryPauseMax = 500 * time.Millisecond
-)
+// backPressure is how long a client may wait for room.
+const backPressure = 500 * time.Millisecond
 
-// inbound is the queue of a connection's publishes. A recorder runs while it
-// holds any: it takes what has come in, records it in order, and acknowledges
-// in order. What arrives meanwhile is the next batch, so that one connection
-// pipelines into few commits.
+// inbound is the queue of what a connection publishes and asks for. A recorder
+// runs while it holds any: it takes what has come in, records it in order, and
+// answers in order. What arrives meanwhile is the next batch, so that one
+// connection pipelines into few commits. The read loop never waits for the store.
 type inbound struct {
 	session *session
 
 	mu      sync.Mutex
 	queue   []packets.Packet
-	held    int // queued or being recorded, not acknowledged yet
+	held    int // publishes queued or being recorded, not acknowledged yet
+	asked   int // SUBSCRIBEs and UNSUBSCRIBEs queued or being decided
 	running bool
 	stopped bool
-	room    chan struct{} // signalled when held falls
+	room    chan struct{} // signalled when held or asked falls
 	done    sync.WaitGroup
 }
+
+// maxAsked bounds the SUBSCRIBEs and UNSUBSCRIBEs of a connection that wait for
+// their answer.
+const maxAsked = 16
 
 // publish queues a packet from the read loop. A client that exceeds the
 // announced maximum is disconnected; a 3.1.1 client, who could not know it,
@@ -45,6 +42,19 @@ func (s *session) publish(pk packets.Packet) {
 		s.disconnect(tooManyInFlight)
 		return
 	}
+	s.wait(pk)
+}
+
+// ask queues a SUBSCRIBE or UNSUBSCRIBE from the read loop. It is decided behind
+// the publishes that came before it.
+func (s *session) ask(pk packets.Packet) {
+	if !s.inbound.offer(pk) {
+		s.wait(pk)
+	}
+}
+
+// wait holds the read loop until there is room for pk, or ends the connection.
+func (s *session) wait(pk packets.Packet) {
 	timeout := time.NewTimer(backPressure)
 	defer timeout.Stop()
 	for {
@@ -69,10 +79,17 @@ func (in *inbound) offer(pk packets.Packet) bool {
 	if in.stopped {
 		return true // nobody will be answered any more
 	}
-	if in.held >= ReceiveMaximum {
-		return false
+	if pk.FixedHeader.Type == packets.Publish {
+		if in.held >= ReceiveMaximum {
+			return false
+		}
+		in.held++
+	} else {
+		if in.asked >= maxAsked {
+			return false
+		}
+		in.asked++
 	}
-	in.held++
 	in.queue = append(in.queue, pk)
 	if !in.running {
 		in.running = true
@@ -101,7 +118,7 @@ func (in *inbound) run() {
 			return
 		}
 		in.mu.Unlock()
-		if !in.record(batch) {
+		if !in.handle(batch) {
 			in.mu.Lock()
 			in.stopped, in.running = true, false
 			in.mu.Unlock()
@@ -116,167 +133,46 @@ func (in *inbound) release(n int) {
 	in.mu.Lock()
 	in.held -= n
 	in.mu.Unlock()
+	in.signal()
+}
+
+// answered makes room for another SUBSCRIBE or UNSUBSCRIBE.
+func (in *inbound) answered() {
+	in.mu.Lock()
+	in.asked--
+	in.mu.Unlock()
+	in.signal()
+}
+
+func (in *inbound) signal() {
 	select {
 	case in.room <- struct{}{}:
 	default:
 	}
 }
 
-// record takes a batch in order: runs of drafts of one conversation together,
-// refusals one by one. false means that the store could not write in time; what
-// was not acknowledged will be sent again by the client.
-func (in *inbound) record(batch []packets.Packet) bool {
-	reads := make([]read, len(batch))
-	for i := range batch {
-		reads[i] = in.session.read(batch[i])
-	}
+// handle takes what has come in, in order: runs of publishes together, the
+// others one by one. false means that the connection has to end.
+func (in *inbound) handle(batch []packets.Packet) bool {
 	for len(batch) > 0 {
-		first := reads[0]
-		if first.refusal != nil {
-			if !in.refuse(batch[0], first.refusal) {
-				return false
-			}
-			batch, reads = batch[1:], reads[1:]
-			continue
+		n := 0
+		for n < len(batch) && batch[n].FixedHeader.Type == packets.Publish {
+			n++
 		}
-		var run []parley.Draft
-		for _, next := range reads {
-			if next.refusal != nil || next.conversation != first.conversation {
-				break
-			}
-			run = append(run, next.draft)
-		}
-		if !in.recordRun(batch[:len(run)], first.conversation, run) {
+		if !in.record(batch[:n]) {
 			return false
 		}
-		batch, reads = batch[len(run):], reads[len(run):]
+		batch = batch[n:]
+		if len(batch) == 0 {
+			break
+		}
+		if batch[0].FixedHeader.Type == packets.Subscribe {
+			in.session.subscribe(batch[0])
+		} else {
+			in.session.unsubscribeAll(batch[0])
+		}
+		in.answered()
+		batch = batch[1:]
 	}
 	return true
-}
-
-// recordRun stores drafts of one conversation and acknowledges them.
-func (in *inbound) recordRun(batch []packets.Packet, conversation string, drafts []parley.Draft) bool {
-	s := in.session
-	var answers []parley.Appended
-	ok := in.insist(func(ctx context.Context) error {
-		var err error
-		answers, err = s.broker.log.Record(ctx, s.who, conversation, drafts)
-		return err
-	})
-	if !ok {
-		return false
-	}
-	var acks []byte
-	epoch := s.broker.log.Epoch()
-	acked := 0
-	for i, a := range answers {
-		if a.Err == nil {
-			acks = s.acker.positive(acks, batch[i].PacketID, a, epoch)
-			acked++
-			continue
-		}
-		in.acknowledge(acks, acked)
-		acks, acked = nil, 0
-		if !in.refuse(batch[i], parley.ErrorOf(a.Err).About(drafts[i].ID)) {
-			return false
-		}
-	}
-	in.acknowledge(acks, acked)
-	return true
-}
-
-// refuse makes a refusal durable and then acknowledges the publish.
-func (in *inbound) refuse(pk packets.Packet, refusal *parley.Error) bool {
-	s := in.session
-	s.broker.stats.refusedPublishes.Add(1)
-	key := parley.NewID("")
-	ok := in.insist(func(ctx context.Context) error {
-		return s.broker.log.Refuse(ctx, s.who, key, pk.TopicName, refusal)
-	})
-	if !ok {
-		return false
-	}
-	if pk.FixedHeader.Qos == 0 {
-		in.release(1)
-		return true
-	}
-	in.acknowledge(s.acker.refusal(nil, pk.PacketID, refusal), 1)
-	return true
-}
-
-func (in *inbound) acknowledge(acks []byte, n int) {
-	if n == 0 {
-		return
-	}
-	in.release(n) // before the write: the answer may be faster than we are
-	in.session.broker.stats.published.Add(int64(n))
-	_, _ = in.session.conn.Write(acks) // a failed write has closed the connection
-}
-
-// insist tries until it succeeds, or gives up after the broker's RecordTimeout
-// or with the connection.
-func (in *inbound) insist(try func(context.Context) error) bool {
-	s := in.session
-	deadline := time.Now().Add(s.broker.options.RecordTimeout)
-	for pause := retryPauseMin; ; pause = min(2*pause, retryPauseMax) {
-		ctx, cancel := context.WithDeadline(s.pump.ctx, sooner(deadline, time.Now().Add(attemptTime)))
-		err := try(ctx)
-		cancel()
-		if err == nil {
-			return true
-		}
-		s.broker.stats.recordRetries.Add(1)
-		if s.pump.ctx.Err() != nil || time.Now().Add(pause).After(deadline) {
-			s.broker.options.Logger.Warn("publish not recorded", "device", s.device, "error", err)
-			return false
-		}
-		select {
-		case <-s.pump.ctx.Done():
-			return false
-		case <-time.After(pause):
-		}
-	}
-}
-
-func sooner(a, b time.Time) time.Time {
-	if a.Before(b) {
-		return a
-	}
-	return b
-}
-
-// read is a publish as far as its topic and payload tell.
-type read struct {
-	conversation string
-	draft        parley.Draft
-	refusal      *parley.Error
-}
-
-func (s *session) read(pk packets.Packet) read {
-	t, err := parley.ParseTopic(pk.TopicName)
-	if err == nil {
-		err = s.who.May(parley.ActionPublish, t)
-	}
-	if err == nil && t.Kind != parley.TopicSend {
-		err = parley.Errorf(parley.CodeInvalid, "nothing can be published here yet")
-	}
-	var draft parley.Draft
-	var broken error
-	if draft, broken = parley.DecodeDraft(pk.Payload); err == nil {
-		err = broken
-	}
-	if err == nil && pk.FixedHeader.Qos == 0 {
-		err = parley.Errorf(parley.CodeInvalid, "messages are published at QoS 1")
-	}
-	if err == nil && pk.FixedHeader.Retain {
-		err = parley.Errorf(parley.CodeInvalid, "messages are not published as retained")
-	}
-	if err == nil {
-		return read{conversation: t.Conversation, draft: draft}
-	}
-	id := draft.ID
-	if broken != nil {
-		id = parley.ErrorOf(broken).ID
-	}
-	return read{refusal: parley.ErrorOf(err).About(id)}
 }

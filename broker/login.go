@@ -53,7 +53,7 @@ func (b *Broker) login(cl *mqtt.Client, c *conn, pk packets.Packet) *refused {
 	b.stats.connects.Add(1)
 	c.session.Store(s)
 	c.loggedIn.Store(true)
-	b.gate.loggedIn()
+	b.gate.loggedIn(c)
 	return nil
 }
 

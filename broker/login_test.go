@@ -1,6 +1,7 @@
 package broker_test
 
 import (
+	"fmt"
 	"net"
 	"strings"
 	"testing"
@@ -157,52 +158,60 @@ func TestFirstPacketIsCheckedBeforeItIsRead(t *testing.T) {
 	w.connect(t, w.visitor(), 5)
 }
 
+// Whoever says nothing keeps nobody out: the oldest silent connection of the
+// address that has the most makes room.
 func TestTooManySilentConnections(t *testing.T) {
 	const most = 20
 	w := newWorld(t, func(o *broker.Options) { o.MaxPending = most })
 	logged := w.connect(t, w.visitor(), 5) // does not count any more
-	silent := make([]net.Conn, most)
+	silent := make([]*client, most)
 	for i := range silent {
-		silent[i] = w.dial(t)
+		silent[i] = open(t, w.dial(t), 5)
+		await(t, func() string {
+			if n := w.broker.Pending(); n != i+1 {
+				return fmt.Sprintf("%d of %d are waiting", n, i+1)
+			}
+			return ""
+		})
 	}
-	turned := open(t, w.dial(t), 5) // accepted after the others
-	turned.expectEnd()
+	w.connect(t, w.visitor(), 5).ping()
+	silent[0].expectEnd()
 	if n := w.broker.Stats().TurnedAway; n != 1 {
 		t.Errorf("%d turned away", n)
 	}
+	if n := w.broker.Pending(); n != most-1 {
+		t.Errorf("%d are waiting", n)
+	}
 	logged.ping()
-
-	_ = silent[0].Close()
-	who := w.visitor()
-	await(t, func() string {
-		c, ok := w.attempt(t, as(who, 5))
-		if !ok {
-			return "no room yet"
-		}
-		c.ping()
-		return ""
-	})
 }
 
-// attempt connects if the server lets it.
-func (w *world) attempt(t testing.TB, l login) (*client, bool) {
-	t.Helper()
-	c := open(t, w.dial(t), l.version)
-	c.send(l.packet())
-	var accepted bool
+// One address that opens more and more does not push out what others open.
+func TestTheCrowdedAddressMakesRoom(t *testing.T) {
+	const most = 10
+	w := newWorld(t, func(o *broker.Options) { o.MaxPending = most })
+	patient := open(t, w.dialFrom(t, "127.0.0.2"), 5)
+	for range 3 * most {
+		w.dial(t)
+	}
 	await(t, func() string {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		accepted = len(c.inbox) > 0
-		if !accepted && c.ended == nil {
-			return "no answer to CONNECT"
+		if n := w.broker.Stats().TurnedAway; n != 2*most+1 {
+			return fmt.Sprintf("%d turned away", n)
 		}
 		return ""
 	})
-	if accepted {
-		c.expect(packets.Connack)
-	}
-	return c, accepted
+	patient.send(as(w.visitor(), 5).packet())
+	patient.expect(packets.Connack)
+	patient.ping()
+}
+
+// dialFrom connects from another address of this machine.
+func (w *world) dialFrom(t testing.TB, address string) net.Conn {
+	t.Helper()
+	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}}
+	conn, err := d.DialContext(t.Context(), "tcp", w.tcp)
+	must(t, err)
+	t.Cleanup(func() { _ = conn.Close() })
+	return conn
 }
 
 func TestKeepAliveIsKeptInBounds(t *testing.T) {

@@ -6,13 +6,14 @@ import (
 )
 
 // quiet returns a logger for the engine that cannot leak: it drops the
-// attributes that hold packets and payloads, and everything below warnings.
+// attributes that hold packets and payloads, and everything below errors: what it
+// warns of, any client can cause.
 func quiet(l *slog.Logger) *slog.Logger { return slog.New(quietHandler{l.Handler()}) }
 
 type quietHandler struct{ next slog.Handler }
 
 func (h quietHandler) Enabled(ctx context.Context, level slog.Level) bool {
-	return level >= slog.LevelWarn && h.next.Enabled(ctx, level)
+	return level >= slog.LevelError && h.next.Enabled(ctx, level)
 }
 
 func (h quietHandler) Handle(ctx context.Context, r slog.Record) error {

@@ -225,7 +225,7 @@ func TestBrokenPublishesEndTheConnection(t *testing.T) {
 	}
 }
 
-func TestPacketOfTheMaximumSizeIsRead(t *testing.T) {
+func TestPacketOfTheMaximumSizeIsReadAndNoLargerOne(t *testing.T) {
 	w := newWorld(t)
 	c := w.connect(t, w.visitor(), 5)
 	c.follow(c.errorsTopic())
@@ -239,6 +239,9 @@ func TestPacketOfTheMaximumSizeIsRead(t *testing.T) {
 	if ack := c.ackOf(1); ack.ReasonCode != 0x99 {
 		t.Errorf("PUBACK %#x", ack.ReasonCode)
 	}
+	pk.Payload = append(pk.Payload, 0)
+	c.send(pk)
+	c.expectEnd()
 }
 
 // The PUBACK and the refusal were lost with the connection. Whoever sends the

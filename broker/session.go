@@ -39,8 +39,6 @@ type session struct {
 	mu      sync.Mutex
 	filters map[string]parley.Subscription // granted
 	stored  map[parley.Stream]parley.Cursor
-	answer  map[uint16][]byte // SUBACK and UNSUBACK codes by packet identifier, until they are written
-	fresh   []parley.Subscription
 
 	ending sync.Once
 	ended  chan struct{}
@@ -52,7 +50,7 @@ func newSession(b *Broker, who parley.Identity, cl *mqtt.Client, c *conn, pk pac
 		broker: b, who: who, device: who.DeviceKey(), client: cl, conn: c,
 		version: cl.Properties.ProtocolVersion,
 		filters: map[string]parley.Subscription{}, stored: map[parley.Stream]parley.Cursor{},
-		answer: map[uint16][]byte{}, ended: make(chan struct{}),
+		ended: make(chan struct{}),
 	}
 	s.inbound.session, s.inbound.room = s, make(chan struct{}, 1)
 	s.persistent.Store(keepsSession(pk))
@@ -138,8 +136,9 @@ func (s *session) end() {
 	s.ending.Do(func() {
 		defer close(s.ended)
 		s.broker.hub.leave(s)
+		s.pump.cancel()
+		s.inbound.stop() // first: it starts deliveries
 		s.pump.stop()
-		s.inbound.stop()
 		if held, ok := s.broker.engine.Clients.Get(s.client.ID); ok && held == s.client {
 			s.broker.engine.Clients.Delete(s.client.ID)
 		}

@@ -10,11 +10,13 @@ import (
 	"github.com/parley-chat/parley"
 )
 
-// subscribe decides about every filter of a SUBSCRIBE and stores what was
-// granted. The codes wait for SUBACK, the deliveries for subscribed.
-func (s *session) subscribe(ctx context.Context, pk packets.Packet) {
+// subscribe decides about every filter of a SUBSCRIBE, stores what was granted,
+// answers, and then starts the deliveries.
+func (s *session) subscribe(pk packets.Packet) {
+	ctx, cancel := context.WithTimeout(s.pump.ctx, sessionTime)
+	defer cancel()
 	codes := make([]byte, len(pk.Filters))
-	var fresh []parley.Subscription
+	var granted []parley.Subscription
 	for i, f := range pk.Filters {
 		sub := parley.Subscription{Filter: f.Filter, QoS: min(f.Qos, 1)}
 		if err := s.grant(ctx, sub); err != nil {
@@ -22,12 +24,17 @@ func (s *session) subscribe(ctx context.Context, pk packets.Packet) {
 			continue
 		}
 		codes[i] = sub.QoS
-		fresh = append(fresh, sub)
+		granted = append(granted, sub)
 	}
-	s.mu.Lock()
-	s.answer[pk.PacketID] = codes
-	s.fresh = append(s.fresh, fresh...)
-	s.mu.Unlock()
+	s.reply(packets.Suback, pk.PacketID, codes)
+	if len(granted) > 0 {
+		s.pump.done.Go(func() { s.startAll(granted) })
+	}
+}
+
+// reply writes a SUBACK or UNSUBACK.
+func (s *session) reply(kind byte, id uint16, codes []byte) {
+	_, _ = s.conn.Write(appendReply(nil, s.version, kind, id, codes)) // a failed write has closed the connection
 }
 
 // subackCode translates a refusal of a filter.
@@ -44,15 +51,6 @@ func subackCode(err error, version byte) byte {
 		return packets.ErrQuotaExceeded.Code
 	}
 	return packets.ErrNotAuthorized.Code
-}
-
-// answers returns the codes for a SUBACK or UNSUBACK, once.
-func (s *session) answers(id uint16) []byte {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	codes := s.answer[id]
-	delete(s.answer, id)
-	return codes
 }
 
 // holds reports whether the filter is granted.
@@ -195,17 +193,6 @@ func (s *session) startOf(stream parley.Stream) int64 {
 	return s.stored[stream].Seq
 }
 
-// subscribed starts the deliveries of what was granted. It runs after SUBACK.
-func (s *session) subscribed() {
-	s.mu.Lock()
-	fresh := s.fresh
-	s.fresh = nil
-	s.mu.Unlock()
-	if len(fresh) > 0 {
-		s.pump.done.Go(func() { s.startAll(fresh) })
-	}
-}
-
 // drop forgets a filter whose right was lost.
 func (s *session) drop(filter string) {
 	ctx, cancel := context.WithTimeout(context.Background(), sessionTime)
@@ -213,8 +200,10 @@ func (s *session) drop(filter string) {
 	s.unsubscribe(ctx, filter)
 }
 
-// unsubscribeAll takes an UNSUBSCRIBE. The codes wait for UNSUBACK.
-func (s *session) unsubscribeAll(ctx context.Context, pk packets.Packet) {
+// unsubscribeAll takes an UNSUBSCRIBE: it stops the deliveries, then answers.
+func (s *session) unsubscribeAll(pk packets.Packet) {
+	ctx, cancel := context.WithTimeout(context.Background(), sessionTime) // what the client has asked for is done even if it leaves now
+	defer cancel()
 	codes := make([]byte, len(pk.Filters))
 	for i, f := range pk.Filters {
 		if !s.holds(f.Filter) {
@@ -223,9 +212,7 @@ func (s *session) unsubscribeAll(ctx context.Context, pk packets.Packet) {
 		}
 		s.unsubscribe(ctx, f.Filter)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.answer[pk.PacketID] = codes
+	s.reply(packets.Unsuback, pk.PacketID, codes)
 }
 
 // unsubscribe stops the deliveries of a filter and forgets it and the cursors

@@ -168,3 +168,48 @@ func TestAnswersComeBeforeDeliveries(t *testing.T) {
 		t.Errorf("the first answer is %s", describe([]packets.Packet{first}))
 	}
 }
+
+// A store that is slow to answer a SUBSCRIBE does not keep the connection from
+// its PINGRESP, and what was published after it waits its turn behind it.
+func TestSlowSubscribeHoldsUpNothingElse(t *testing.T) {
+	w := newWorld(t)
+	who := w.visitor()
+	id := w.conversation(who, 1)
+	c := w.connect(t, who, 5)
+	asked, answer := make(chan struct{}), make(chan struct{})
+	w.store.afterListing(func() {
+		close(asked)
+		<-answer
+	})
+	c.send(packets.Packet{
+		FixedHeader: packets.FixedHeader{Type: packets.Subscribe, Qos: 1}, PacketID: 77,
+		Filters: packets.Subscriptions{{Filter: c.messagesTopic(parley.Any), Qos: 1}},
+	})
+	<-asked
+	c.ping()
+	published := c.post(id, draft())
+	c.expectNone("a PUBACK", func(pk packets.Packet) bool { return pk.FixedHeader.Type == packets.Puback })
+	close(answer)
+	if ack := c.expect(packets.Suback); ack.PacketID != 77 || ack.ReasonCodes[0] != 1 {
+		t.Errorf("SUBACK %+v", ack)
+	}
+	c.expectAck(published)
+	c.expectEntry(c.messagesTopic(id))
+}
+
+// A client that asks for more than it waits for is held back, and ended in the
+// end.
+func TestTooManySubscribesAtOnce(t *testing.T) {
+	w := newWorld(t)
+	c := w.connect(t, w.visitor(), 5)
+	answer := make(chan struct{})
+	defer close(answer)
+	w.store.afterListing(func() { <-answer })
+	for i := range 20 {
+		c.send(packets.Packet{
+			FixedHeader: packets.FixedHeader{Type: packets.Subscribe, Qos: 1}, PacketID: uint16(i + 1),
+			Filters: packets.Subscriptions{{Filter: c.messagesTopic(parley.Any), Qos: 1}},
+		})
+	}
+	c.expectDisconnect(packets.ErrMessageRateTooHigh)
+}

@@ -21,6 +21,7 @@ const (
 	closeTakenOver    = 4408
 	closeTooMany      = 4429
 	closeGoingAway    = websocket.CloseGoingAway
+	closeFault        = websocket.CloseInternalServerErr
 )
 
 const (

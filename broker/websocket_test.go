@@ -237,8 +237,8 @@ func TestCloseCodes(t *testing.T) {
 
 func TestTooManyWebSocketsAreTurnedAway(t *testing.T) {
 	w := newWorld(t, func(o *broker.Options) { o.MaxPending = 1 })
-	w.dialWS(t, "")
 	c := open(t, w.dialWS(t, ""), 5)
+	w.dialWS(t, "")
 	c.expectClose(4429)
 }
 

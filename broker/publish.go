@@ -1,0 +1,176 @@
+package broker
+
+import (
+	"context"
+	"time"
+
+	"github.com/mochi-mqtt/server/v2/packets"
+
+	"github.com/parley-chat/parley"
+)
+
+// Timing of a publish that the store does not take.
+const (
+	attemptTime   = 5 * time.Second // one try of the store
+	retryPauseMin = 20 * time.Millisecond
+	retryPauseMax = 500 * time.Millisecond
+)
+
+// record takes publishes in order: runs of drafts of one conversation together,
+// refusals one by one. false means that the store could not write in time; what
+// was not acknowledged will be sent again by the client.
+func (in *inbound) record(batch []packets.Packet) bool {
+	reads := make([]read, len(batch))
+	for i := range batch {
+		reads[i] = in.session.read(batch[i])
+	}
+	for len(batch) > 0 {
+		first := reads[0]
+		if first.refusal != nil {
+			if !in.refuse(batch[0], first.refusal) {
+				return false
+			}
+			batch, reads = batch[1:], reads[1:]
+			continue
+		}
+		var run []parley.Draft
+		for _, next := range reads {
+			if next.refusal != nil || next.conversation != first.conversation {
+				break
+			}
+			run = append(run, next.draft)
+		}
+		if !in.recordRun(batch[:len(run)], first.conversation, run) {
+			return false
+		}
+		batch, reads = batch[len(run):], reads[len(run):]
+	}
+	return true
+}
+
+// recordRun stores drafts of one conversation and acknowledges them.
+func (in *inbound) recordRun(batch []packets.Packet, conversation string, drafts []parley.Draft) bool {
+	s := in.session
+	var answers []parley.Appended
+	ok := in.insist(func(ctx context.Context) error {
+		var err error
+		answers, err = s.broker.log.Record(ctx, s.who, conversation, drafts)
+		return err
+	})
+	if !ok {
+		return false
+	}
+	var acks []byte
+	epoch := s.broker.log.Epoch()
+	acked := 0
+	for i, a := range answers {
+		if a.Err == nil {
+			acks = s.acker.positive(acks, batch[i].PacketID, a, epoch)
+			acked++
+			continue
+		}
+		in.acknowledge(acks, acked)
+		acks, acked = nil, 0
+		if !in.refuse(batch[i], parley.ErrorOf(a.Err).About(drafts[i].ID)) {
+			return false
+		}
+	}
+	in.acknowledge(acks, acked)
+	return true
+}
+
+// refuse makes a refusal durable and then acknowledges the publish.
+func (in *inbound) refuse(pk packets.Packet, refusal *parley.Error) bool {
+	s := in.session
+	s.broker.stats.refusedPublishes.Add(1)
+	key := parley.NewID("")
+	ok := in.insist(func(ctx context.Context) error {
+		return s.broker.log.Refuse(ctx, s.who, key, pk.TopicName, refusal)
+	})
+	if !ok {
+		return false
+	}
+	if pk.FixedHeader.Qos == 0 {
+		in.release(1)
+		return true
+	}
+	in.acknowledge(s.acker.refusal(nil, pk.PacketID, refusal), 1)
+	return true
+}
+
+func (in *inbound) acknowledge(acks []byte, n int) {
+	if n == 0 {
+		return
+	}
+	in.release(n) // before the write: the answer may be faster than we are
+	in.session.broker.stats.published.Add(int64(n))
+	_, _ = in.session.conn.Write(acks) // a failed write has closed the connection
+}
+
+// insist tries until it succeeds, or gives up after the broker's RecordTimeout
+// or with the connection.
+func (in *inbound) insist(try func(context.Context) error) bool {
+	s := in.session
+	deadline := time.Now().Add(s.broker.options.RecordTimeout)
+	for pause := retryPauseMin; ; pause = min(2*pause, retryPauseMax) {
+		ctx, cancel := context.WithDeadline(s.pump.ctx, sooner(deadline, time.Now().Add(attemptTime)))
+		err := try(ctx)
+		cancel()
+		if err == nil {
+			return true
+		}
+		s.broker.stats.recordRetries.Add(1)
+		if s.pump.ctx.Err() != nil || time.Now().Add(pause).After(deadline) {
+			s.broker.options.Logger.Warn("publish not recorded", "device", s.device, "error", err)
+			return false
+		}
+		select {
+		case <-s.pump.ctx.Done():
+			return false
+		case <-time.After(pause):
+		}
+	}
+}
+
+func sooner(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
+// read is a publish as far as its topic and payload tell.
+type read struct {
+	conversation string
+	draft        parley.Draft
+	refusal      *parley.Error
+}
+
+func (s *session) read(pk packets.Packet) read {
+	t, err := parley.ParseTopic(pk.TopicName)
+	if err == nil {
+		err = s.who.May(parley.ActionPublish, t)
+	}
+	if err == nil && t.Kind != parley.TopicSend {
+		err = parley.Errorf(parley.CodeInvalid, "nothing can be published here yet")
+	}
+	var draft parley.Draft
+	var broken error
+	if draft, broken = parley.DecodeDraft(pk.Payload); err == nil {
+		err = broken
+	}
+	if err == nil && pk.FixedHeader.Qos == 0 {
+		err = parley.Errorf(parley.CodeInvalid, "messages are published at QoS 1")
+	}
+	if err == nil && pk.FixedHeader.Retain {
+		err = parley.Errorf(parley.CodeInvalid, "messages are not published as retained")
+	}
+	if err == nil {
+		return read{conversation: t.Conversation, draft: draft}
+	}
+	id := draft.ID
+	if broken != nil {
+		id = parley.ErrorOf(broken).ID
+	}
+	return read{refusal: parley.ErrorOf(err).About(id)}
+}
