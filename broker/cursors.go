@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/parley-chat/parley"
+	"github.com/parley-chat/parley/internal/crash"
 )
 
 // How long the saver rests between two saves: in proportion to what it saved, so
@@ -146,6 +147,8 @@ func (cs *cursorSaver) save(saves []parley.CursorSave) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), sessionTime)
 	defer cancel()
+	crash.At(crash.CursorsBegin)
+	defer crash.At(crash.CursorsSaved)
 	if err := cs.store.SaveCursors(ctx, saves); err != nil {
 		cs.log.Warn("cursors not saved; deliveries may repeat until they are", "cursors", len(saves), "error", err)
 		cs.keep(saves)

@@ -5,6 +5,8 @@ import (
 
 	mqtt "github.com/mochi-mqtt/server/v2"
 	"github.com/mochi-mqtt/server/v2/packets"
+
+	"github.com/parley-chat/parley/internal/crash"
 )
 
 // hook is where the engine asks and we decide. It is the only one attached:
@@ -87,7 +89,9 @@ func (h *hook) OnPacketRead(cl *mqtt.Client, pk packets.Packet) (packets.Packet,
 	}
 	switch pk.FixedHeader.Type {
 	case packets.Puback:
+		crash.At(crash.PubackRead)
 		s.pump.acknowledged(pk.PacketID)
+		crash.At(crash.CursorMoved)
 		return pk, nil
 	case packets.Disconnect:
 		s.goodbye(pk)
@@ -150,7 +154,9 @@ func misuse(pk packets.Packet) (packets.Code, bool) {
 // forget it: the acknowledgement comes from us, when the message is durable.
 func (h *hook) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet, error) {
 	if s := sessionOf(cl); s != nil {
+		crash.At(crash.PublishRead)
 		s.publish(pk)
+		crash.At(crash.PublishQueued)
 	}
 	return pk, packets.ErrRejectPacket
 }

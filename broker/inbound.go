@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/mochi-mqtt/server/v2/packets"
+
+	"github.com/parley-chat/parley/internal/crash"
 )
 
 // backPressure is how long a client may wait for room.
@@ -118,6 +120,7 @@ func (in *inbound) run() {
 			return
 		}
 		in.mu.Unlock()
+		crash.At(crash.BatchTaken)
 		if !in.handle(batch) {
 			in.mu.Lock()
 			in.stopped, in.running = true, false

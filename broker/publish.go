@@ -7,6 +7,7 @@ import (
 	"github.com/mochi-mqtt/server/v2/packets"
 
 	"github.com/parley-chat/parley"
+	"github.com/parley-chat/parley/internal/crash"
 )
 
 // Timing of a publish that the store does not take.
@@ -60,6 +61,7 @@ func (in *inbound) recordRun(batch []packets.Packet, conversation string, drafts
 	if !ok {
 		return false
 	}
+	crash.At(crash.Recorded)
 	var acks []byte
 	epoch := s.broker.log.Epoch()
 	acked := 0
@@ -83,6 +85,7 @@ func (in *inbound) recordRun(batch []packets.Packet, conversation string, drafts
 func (in *inbound) refuse(pk packets.Packet, refusal *parley.Error) bool {
 	s := in.session
 	s.broker.stats.refusedPublishes.Add(1)
+	crash.At(crash.RefusalDecided)
 	key := parley.NewID("")
 	ok := in.insist(func(ctx context.Context) error {
 		return s.broker.log.Refuse(ctx, s.who, key, pk.TopicName, refusal)
@@ -90,6 +93,7 @@ func (in *inbound) refuse(pk packets.Packet, refusal *parley.Error) bool {
 	if !ok {
 		return false
 	}
+	crash.At(crash.RefusalStored)
 	if pk.FixedHeader.Qos == 0 {
 		in.release(1)
 		return true
@@ -105,6 +109,7 @@ func (in *inbound) acknowledge(acks []byte, n int) {
 	in.release(n) // before the write: the answer may be faster than we are
 	in.session.broker.stats.published.Add(int64(n))
 	_, _ = in.session.conn.Write(acks) // a failed write has closed the connection
+	crash.At(crash.AckWritten)
 }
 
 // insist tries until it succeeds, or gives up after the broker's RecordTimeout

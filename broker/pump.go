@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/parley-chat/parley"
+	"github.com/parley-chat/parley/internal/crash"
 )
 
 // Sizes of one turn of a pump.
@@ -127,10 +128,12 @@ func (p *pump) run() {
 		var err error
 		packets, more, err = f.fill(packets[:0], room)
 		if len(packets) > 0 {
+			crash.At(crash.DeliverRead)
 			if _, werr := p.session.conn.Write(packets); werr != nil {
 				p.halt()
 				return
 			}
+			crash.At(crash.DeliverWritten)
 		}
 		if err != nil && p.ctx.Err() == nil {
 			p.session.broker.options.Logger.Warn("delivery is behind", "device", p.session.device, "error", err)

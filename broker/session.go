@@ -10,6 +10,7 @@ import (
 	"github.com/mochi-mqtt/server/v2/packets"
 
 	"github.com/parley-chat/parley"
+	"github.com/parley-chat/parley/internal/crash"
 )
 
 // Bounds of the steps that the end of one connection and the beginning of the
@@ -74,6 +75,7 @@ func (s *session) resume(ctx context.Context, clean bool) error {
 	if err != nil {
 		return err
 	}
+	crash.At(crash.SessionOpened)
 	s.generation, s.present = kept.Generation, kept.Present
 	epoch := s.broker.log.Epoch()
 	for _, c := range kept.Cursors {

@@ -8,6 +8,7 @@ import (
 	"github.com/mochi-mqtt/server/v2/packets"
 
 	"github.com/parley-chat/parley"
+	"github.com/parley-chat/parley/internal/crash"
 )
 
 // subscribe decides about every filter of a SUBSCRIBE, stores what was granted,
@@ -27,6 +28,7 @@ func (s *session) subscribe(pk packets.Packet) {
 		granted = append(granted, sub)
 	}
 	s.reply(packets.Suback, pk.PacketID, codes)
+	crash.At(crash.SubackWritten)
 	if len(granted) > 0 {
 		s.pump.done.Go(func() { s.startAll(granted) })
 	}
@@ -81,6 +83,8 @@ func (s *session) grant(ctx context.Context, sub parley.Subscription) error {
 	if err != nil {
 		return err
 	}
+	crash.At(crash.SubscribeDecided)
+	defer crash.At(crash.SubscriptionSaved)
 	if s.persistent.Load() {
 		if err := s.broker.options.Sessions.SaveSubscription(ctx, s.device, s.generation, sub, starts); err != nil {
 			return fmt.Errorf("save subscription: %w", err)
