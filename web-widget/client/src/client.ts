@@ -278,6 +278,8 @@ export class Client {
   }
 
   #learn(state: State): void {
-    if (this.#list.learn(state)) this.#inUse.get(state.conversation)?.learn(state);
+    const conversation = this.#inUse.get(state.conversation);
+    if (this.#list.learn(state)) conversation?.learn(state);
+    else conversation?.resync(); // it is late, or the server numbers anew: the log tells
   }
 }

@@ -131,6 +131,7 @@ export class Conversation {
   learn(state: State): void {
     this.#present = state;
     this.#advance(learnHead(this.#log, state.epoch, state.head));
+    if (this.#failure?.retry === false) this.resync(); // we see it again
   }
 
   /** For the client: rows of the outbox have changed. */
@@ -207,7 +208,7 @@ export class Conversation {
 
   /** Fetches one page: the newest if nothing is here yet, else what comes next. */
   async #step(): Promise<void> {
-    const { epoch, have } = this.#log;
+    const { epoch, have, head } = this.#log;
     if (epoch === "") {
       const page = await this.#page(`limit=${pageSize}`);
       if (this.#log.epoch === "") this.#advance(begin(this.#log, page));
@@ -215,7 +216,7 @@ export class Conversation {
     }
     const page = await this.#page(`after=${have}&limit=${fillSize}`);
     if (this.#log.epoch !== epoch) return;
-    const next = fill(this.#log, page);
+    const next = fill(this.#log, page, head);
     const stuck = next.have === have && isBehind(next);
     this.#advance(next);
     if (stuck) throw errorOf("the server announces more than it gives");

@@ -34,6 +34,15 @@ export function decodeCode(value: unknown): Code {
   return codes.find((code) => code === value) ?? "internal";
 }
 
+const ofStatus: Readonly<Record<number, Code>> = {
+  401: "unauthenticated",
+  403: "forbidden",
+  404: "not_found",
+  409: "conflict",
+  413: "too_large",
+  429: "rate_limited",
+};
+
 /** Makes the error of an HTTP answer that is not 2xx: problem+json, or whatever a proxy in between has put there. */
 export function decodeProblem(status: number, text: string): ParleyError {
   const problem = parseJson(text);
@@ -42,25 +51,7 @@ export function decodeProblem(status: number, text: string): ParleyError {
     const message = field.text(problem, "detail", field.text(problem, "title", ""));
     return new ParleyError(code, message, typeof problem["retry"] === "boolean" ? problem["retry"] : undefined);
   }
-  return new ParleyError(codeOfStatus(status), `HTTP ${status}`);
-}
-
-function codeOfStatus(status: number): Code {
-  switch (status) {
-    case 401:
-      return "unauthenticated";
-    case 403:
-      return "forbidden";
-    case 404:
-      return "not_found";
-    case 409:
-      return "conflict";
-    case 413:
-      return "too_large";
-    case 429:
-      return "rate_limited";
-  }
-  return status >= 500 ? "unavailable" : "invalid";
+  return new ParleyError(ofStatus[status] ?? (status < 500 ? "invalid" : "unavailable"), `HTTP ${status}`);
 }
 
 /** The error inside whatever was thrown. */

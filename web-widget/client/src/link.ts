@@ -5,8 +5,8 @@ import type { Publish } from "./mqtt/codec";
 import { after, type SocketConstructor } from "./platform";
 import type { Session, SessionKeeper } from "./session";
 
-/** What a person may want to know about the connection. */
-export type ConnectionState = "connecting" | "online" | "offline" | "replaced" | "signed-out";
+/** What a person may want to know about the connection. "refused": the server is up, and does not allow pages of this origin. */
+export type ConnectionState = "connecting" | "online" | "offline" | "refused" | "replaced" | "signed-out";
 
 export interface LinkOptions {
   readonly keeper: SessionKeeper;
@@ -35,7 +35,7 @@ type Outcome = "again" | "wait" | "replaced" | "signed-out";
 /**
  * Holds a connection open for as long as it is wanted.
  *
- *   connecting ──▶ online ──lost──▶ connecting ──attempt failed──▶ offline
+ *   connecting ──▶ online ──lost──▶ connecting ──attempt failed──▶ offline / refused
  *        │            │                  ▲ ▲                          │
  *        │            └─ taken over ─▶ replaced (until takeOver)      │
  *        └─ no valid sign-in ─▶ signed-out        └── back-off, or network is back ──┘
@@ -120,8 +120,10 @@ export class Link {
   #noSession(error: unknown): Outcome {
     if (!(error instanceof ParleyError)) throw error;
     this.#options.onError(error);
-    if (!error.retry) return "signed-out";
-    this.#become("offline");
+    const refused = error.code === "forbidden";
+    if (!error.retry && !refused) return "signed-out";
+    // When the browser hides the refusal, a network that has just come back looks the same: once is not enough.
+    this.#become(refused && (!error.retry || this.#present !== "connecting") ? "refused" : "offline");
     return "wait";
   }
 

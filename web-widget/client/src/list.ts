@@ -25,11 +25,13 @@ export class ConversationList {
 
   /**
    * Fetches what is current: for a visitor everything, for staff what waits or is
-   * open. A conversation that is not in the answer has left our sight.
+   * open. A conversation that is not in the answer has left our sight; one that
+   * has fewer entries than before we asked is numbered anew.
    */
   async refresh(get: Get, staff: boolean): Promise<State[]> {
     const before = new Map(this.states);
     const found: State[] = [];
+    let whole = true;
     for (const status of staff ? (["queued", "open"] as const) : [undefined]) {
       let cursor = "";
       for (let page = 0; page < maxPages; page++) {
@@ -38,10 +40,14 @@ export class ConversationList {
         cursor = answer.nextCursor;
         if (!cursor) break;
       }
+      whole &&= !cursor;
     }
-    const seen = new Set(found.map((state) => state.conversation));
+    const heads = new Map(found.map((state) => [state.conversation, state.head]));
     for (const [id, state] of before) {
-      if (!seen.has(id) && state.status !== "closed" && this.states.get(id) === state) this.states.delete(id);
+      if (this.states.get(id) !== state) continue; // newer than the answer
+      const gone = whole && state.status !== "closed" && !heads.has(id);
+      const renumbered = (heads.get(id) ?? state.head) < state.head;
+      if (gone || renumbered) this.states.delete(id);
     }
     return found;
   }

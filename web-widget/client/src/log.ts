@@ -55,9 +55,13 @@ export function begin(log: Log, page: Page): Log {
   return apply({ epoch: page.epoch, first: page.first, have: last, head, entries: page.entries, waiting: [] }, waiting);
 }
 
-/** Takes a page of what comes after `have`. */
-export function fill(log: Log, page: Page): Log {
-  if (page.epoch !== log.epoch) return { ...emptyLog, head: page.head };
+/**
+ * Takes a page of what comes after `have`. `asked` is the head we knew when we
+ * asked: a server that has less by then numbers anew under the same name, as
+ * one does that was started on a copy of its data.
+ */
+export function fill(log: Log, page: Page, asked = 0): Log {
+  if (page.epoch !== log.epoch || page.head < asked) return { ...emptyLog, head: page.head };
   const known = { ...log, first: page.first, head: Math.max(log.head, page.head) };
   // Retention has removed what we missed: history starts anew, and says so.
   if (page.first > log.have + 1) return apply({ ...known, have: page.first - 1, entries: [] }, page.entries);

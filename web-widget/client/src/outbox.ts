@@ -1,7 +1,7 @@
-import { decodeDraft, draftJson, textDraft, type Draft } from "./draft";
+import { draftJson, textDraft, type Draft } from "./draft";
 import { decodeCode, ParleyError, type Code } from "./errors";
-import { newId } from "./ids";
-import { field, isObject, object, parseJson } from "./json";
+import { newId, validMessageId } from "./ids";
+import { field, object, parseJson } from "./json";
 import type { Storage } from "./storage";
 
 /** A message of ours that is not yet seen in the conversation. */
@@ -43,7 +43,7 @@ export class Outbox {
     for (const key of this.#storage.keys()) {
       const id = key.slice(this.#prefix.length);
       if (!key.startsWith(this.#prefix) || this.#held.has(id)) continue;
-      const row = readRow(this.#storage.get(key));
+      const row = readRow(id, this.#storage.get(key));
       if (row) this.#hold(row);
     }
   }
@@ -135,12 +135,12 @@ const rowJson = ({ conversation, draft, order, code }: Outgoing): string =>
   JSON.stringify({ conversation, draft: draftJson(draft), order, code });
 
 /** Reads a stored row; undefined for what is not one of ours. */
-function readRow(text = ""): Outgoing | undefined {
-  const from = parseJson(text);
-  if (!isObject(from)) return undefined;
+function readRow(id: string, text = ""): Outgoing | undefined {
+  if (!validMessageId(id)) return undefined;
   try {
-    const draft = decodeDraft(field.text(object(from), "draft"));
-    if ("refused" in draft) return undefined;
+    const from = object(parseJson(text));
+    const { body } = object(parseJson(field.text(from, "draft")));
+    const draft = textDraft(id, field.text(object(body), "text"));
     const row = { conversation: field.text(from, "conversation"), draft, seq: 0, order: field.integer(from, "order") };
     const code = from["code"];
     return code === undefined ? { ...row, state: "queued" } : { ...row, state: "failed", code: decodeCode(code) };
@@ -149,21 +149,10 @@ function readRow(text = ""): Outgoing | undefined {
   }
 }
 
+const codes: Readonly<Record<number, Code>> = { 0x83: "conflict", 0x87: "forbidden", 0x97: "too_large", 0x99: "invalid" };
+
 /** The code of a PUBACK that refuses: its user property, or what its reason code comes nearest to. */
-export function codeOfReason(reasonCode: number, named: string | undefined): Code {
-  if (named !== undefined) return decodeCode(named);
-  switch (reasonCode) {
-    case 0x83:
-      return "conflict";
-    case 0x87:
-      return "forbidden";
-    case 0x97:
-      return "too_large";
-    case 0x99:
-      return "invalid";
-  }
-  return "internal";
-}
+export const codeOfReason = (reasonCode: number, named: string | undefined): Code => decodeCode(named ?? codes[reasonCode]);
 
 /** Whether a refusal with this code is final for the draft, or the draft will be sent again. */
 export const isFinal = (code: Code): boolean => !new ParleyError(code, "").retry && code !== "unauthenticated";

@@ -25,6 +25,7 @@ export interface RequestOptions {
   method: string;
   headers: Record<string, string>;
   body?: string;
+  cache?: "no-store";
   signal: AbortSignal;
 }
 

@@ -1,8 +1,10 @@
 import { decodeProblem, ParleyError } from "./errors";
 import { parseJson } from "./json";
-import { deadline, type Fetch } from "./platform";
+import { deadline, type Fetch, type RequestOptions } from "./platform";
 
 const patience = 15_000;
+/** What the server gives to pages of every origin. */
+const forEverybody = "/widget.js";
 
 /** Calls the REST API of one server. */
 export class Rest {
@@ -15,7 +17,11 @@ export class Rest {
     this.#fetch = fetch;
   }
 
-  /** Sends a request and hands the JSON answer to `decode`. Throws ParleyError, whatever goes wrong. */
+  /**
+   * Sends a request and hands the JSON answer to `decode`. Throws ParleyError,
+   * whatever goes wrong; one that is "forbidden" and to be retried says that the
+   * server is up and does not answer pages of this origin.
+   */
   async call<T>(method: "GET" | "POST", path: string, decode: (value: unknown) => T, more: { token?: string; body?: object } = {}): Promise<T> {
     const headers: Record<string, string> = { Accept: "application/json" };
     if (more.token) headers["Authorization"] = `Bearer ${more.token}`;
@@ -33,6 +39,7 @@ export class Rest {
       status = answer.status;
       text = await answer.text();
     } catch {
+      if (await this.#isUp(signal)) throw new ParleyError("forbidden", "the server does not answer this origin", true);
       throw new ParleyError("unavailable", "the server cannot be reached");
     } finally {
       stop();
@@ -42,6 +49,15 @@ export class Rest {
       return decode(parseJson(text));
     } catch {
       throw new ParleyError("internal", "the server's answer cannot be read");
+    }
+  }
+
+  /** Whether the server is there. A browser hides why a request has failed, and a proxy's answer says nothing of what is behind it. */
+  async #isUp(signal: RequestOptions["signal"]): Promise<boolean> {
+    try {
+      return (await this.#fetch(this.#base + forEverybody, { method: "HEAD", headers: {}, cache: "no-store", signal })).status === 200;
+    } catch {
+      return false;
     }
   }
 }

@@ -79,6 +79,16 @@ describe("a conversation", () => {
     expect(c.hasOlder).toBe(false);
   });
 
+  it("sends halves of characters as U+FFFD: outbox and server hold the same", async () => {
+    const { client } = world.visitor();
+    const c = client.conversation(id);
+    c.send("a\ud800b\udc00 😀");
+    expect(seen(c)).toEqual(["a\ufffdb\ufffd 😀 (queued)"]);
+    await pass(1000);
+    expect(stored(world.server, id)).toEqual(["a\ufffdb\ufffd 😀"]);
+    expect(seen(c)).toEqual(stored(world.server, id));
+  });
+
   it("refuses what is empty or too long before it reaches the outbox", async () => {
     const { client, storage } = world.visitor();
     const c = client.conversation(id);
@@ -140,6 +150,42 @@ describe("deliveries", () => {
     await pass(5000);
     expect(seen(c)).toEqual(stored(world.server, id));
     expect(seen(c)).toHaveLength(2);
+  });
+
+  it("of fewer entries than before under the same epoch make the device read anew, and keep the outbox", async () => {
+    await written(5);
+    const reader = world.agent("li");
+    await pass(100);
+    await reader.client.claim(id);
+    const c = reader.client.conversation(id);
+    await pass(1000);
+    world.server.store.conversations.get(id)?.entries.splice(3); // a copy of the data, made earlier
+    world.server.faults.down = true;
+    world.server.cut();
+    c.send("kept");
+    world.server.faults.down = false;
+    await pass(5000);
+    expect(stored(world.server, id)).toEqual(["m1", "m2", "kept"]);
+    expect(seen(c)).toEqual(stored(world.server, id));
+    expect(reader.client.conversations.get(id)?.head).toBe(4);
+    expect(reader.storage.keys()).toEqual([]);
+  });
+
+  it("a state that is merely late makes nobody forget", async () => {
+    const { client } = world.visitor();
+    const c = client.conversation(id);
+    await pass(100);
+    for (const n of numbers(3)) c.send(n);
+    await pass(1000);
+    const conversation = world.server.store.conversations.get(id);
+    const all = conversation?.entries.splice(1) ?? [];
+    if (conversation) for (const peer of world.server.peers) peer.state(conversation);
+    conversation?.entries.push(...all);
+    let fewest = 9;
+    c.subscribe(() => (fewest = Math.min(fewest, seen(c).length)));
+    await pass(1000);
+    expect(fewest).toBe(3);
+    expect(client.conversations.get(id)?.head).toBe(4);
   });
 
   it("that nobody can read are reported and do not stop the next", async () => {
@@ -392,6 +438,31 @@ describe("sessions", () => {
     expect(client.state).toBe("online");
   });
 
+  it("a page whose origin is not allowed is told apart from a network that is gone, and goes on once it is", async () => {
+    world.server.faults.refuseOrigin = true;
+    const { client, errors } = world.visitor();
+    await pass(100);
+    expect(client.state).toBe("offline"); // may have been a network that just came back
+    await pass(5000);
+    expect(client.state).toBe("refused");
+    expect(errors).toContain("forbidden");
+    client.conversation(id).send("kept");
+    world.server.faults = { down: true };
+    await pass(60_000);
+    expect(client.state).toBe("offline");
+    world.server.faults = {};
+    await pass(30_000);
+    expect(client.state).toBe("online");
+    expect(stored(world.server, id)).toEqual(["kept"]);
+  });
+
+  it("an origin that the site itself refuses is said at once", async () => {
+    world.server.faults.onRequest = () => 403;
+    const { client } = world.visitor();
+    await pass(100);
+    expect(client.state).toBe("refused");
+  });
+
   it("a wrong password ends in signed-out", async () => {
     const { client, errors } = world.agent("li", memoryStorage(), "wrong");
     await pass(1000);
@@ -445,6 +516,16 @@ describe("an agent's list", () => {
     expect(han.errors).toEqual([]);
     expect(li.client.conversations.get(id)).toMatchObject({ status: "open", assignee: { id: "agt_li", name: "li" } });
     expect((await li.client.close(id)).status).toBe("closed");
+  });
+});
+
+describe("a list that is longer than what is fetched of it", () => {
+  it("keeps what was told beyond", async () => {
+    for (let n = 0; n < 1200; n++) world.server.store.record(`cnv_${n}`, { user: "vis_a", device: "d", role: "visitor", name: "" }, `msg_${n}_000`, "x");
+    const { client } = world.agent("li");
+    await pass(2000);
+    await client.refresh();
+    expect(client.conversations.size).toBe(1200);
   });
 });
 

@@ -1,11 +1,12 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { bodyJson, decodeDraftBytes } from "../src/draft";
+import { bodyJson } from "../src/draft";
 import { decodeEntry, type Entry } from "../src/entry";
 import { parseJson } from "../src/json";
 import { isBehind, logAt, receive } from "../src/log";
 import { parseFilter, parseTopic } from "../src/topic";
 import { utf8 } from "../src/platform";
+import { decodeDraft } from "./fake/draft";
 
 // The same files that the Go tests run.
 function vectors<T>(name: string): T[] {
@@ -47,7 +48,7 @@ function payloadOf({ payload, base64, repeat }: DraftVector): Uint8Array {
 
 describe("drafts", () => {
   it.each(vectors<DraftVector>("drafts"))("$name", (vector) => {
-    const draft = decodeDraftBytes(payloadOf(vector));
+    const draft = decodeDraft(payloadOf(vector));
     if ("refused" in draft) {
       expect({ code: draft.refused.code, id: draft.id }).toEqual(vector.refused);
       return;

@@ -26,18 +26,31 @@ export interface Desk {
   readonly queue: ComputedRef<Listed[]>;
   readonly others: ComputedRef<Listed[]>;
   readonly current: ShallowRef<Current | undefined>;
-  readonly problem: ShallowRef<Code | undefined>;
+  /** Why the last attempt on the open conversation has failed, until something has happened in it since. */
+  readonly problem: ComputedRef<Code | undefined>;
   open(id: string | undefined): void;
   claim(): Promise<void>;
   close(): Promise<void>;
+  /** The problem has been read. */
+  dismiss(): void;
 }
+
+/** Why the last attempt to claim or close has failed, and what we knew of the conversation then. */
+interface Failure {
+  readonly conversation: Conversation;
+  readonly code: Code;
+  /** Undefined while the list is fetched anew. */
+  readonly head?: number | undefined;
+}
+
+/** The list is drawn at most this often, in ms: states come by the thousand. A timer, since the title of a hidden page changes too. */
+const drawEvery = 50;
 
 /** Follows a client: everything a page of an agent shows, as refs. Ends with the component that calls it. */
 export function useDesk(client: Client): Desk {
   const connection = shallowRef(client.state);
   const session = shallowRef(client.session);
   const states = shallowRef<State[]>([]);
-  const problem = shallowRef<Code>();
   const stops: Array<() => void> = [];
   const { current, open } = useCurrent(client, stops);
   let counts = new ReadCounts(client.session?.user ?? "");
@@ -53,22 +66,15 @@ export function useDesk(client: Client): Desk {
     };
   });
 
-  const list = (): void => {
-    states.value = [...client.conversations.values()];
-  };
   const seen = (): void => {
     const state = current.value?.state;
     if (state && document.visibilityState === "visible" && counts.read(state.conversation, state.count)) triggerRef(read);
   };
-  const attempt = async (act: () => Promise<unknown>): Promise<void> => {
-    problem.value = undefined;
-    try {
-      await act();
-    } catch (error) {
-      problem.value = error instanceof ParleyError ? error.code : "internal";
-      await client.refresh().catch(() => {}); // what we saw was old; the next refresh comes anyway
-    }
+  const list = (): void => {
+    states.value = [...client.conversations.values()];
+    seen();
   };
+  const { problem, attempt, dismiss } = useAttempts(client, current);
 
   stops.push(
     client.on("state", (state) => (connection.value = state)),
@@ -76,10 +82,7 @@ export function useDesk(client: Client): Desk {
       session.value = value;
       counts = read.value = new ReadCounts(value.user);
     }),
-    client.on("conversations", () => {
-      list();
-      seen();
-    }),
+    client.on("conversations", soon(list, stops)),
     followPage(client, seen),
   );
   list();
@@ -93,17 +96,63 @@ export function useDesk(client: Client): Desk {
     mine: computed(() => lists.value.mine),
     queue: computed(() => lists.value.queue),
     others: computed(() => lists.value.others),
+    dismiss,
     open(id) {
-      problem.value = undefined;
       open(id);
       seen();
     },
-    claim: () => attempt(async () => current.value && client.claim(current.value.conversation.id)),
-    close: () => attempt(async () => current.value && client.close(current.value.conversation.id)),
+    claim: () => attempt((id) => client.claim(id)),
+    close: () => attempt((id) => client.close(id)),
   };
 }
 
 const newestFirst = (a: Listed, b: Listed): number => b.state.updatedAt - a.state.updatedAt;
+
+/** Runs `run` a little after the first of many calls. */
+function soon(run: () => void, stops: Array<() => void>): () => void {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  stops.push(() => clearTimeout(timer));
+  return () => {
+    timer ??= setTimeout(() => {
+      timer = undefined;
+      run();
+    }, drawEvery);
+  };
+}
+
+interface Attempts {
+  readonly problem: ComputedRef<Code | undefined>;
+  attempt(act: (id: string) => Promise<unknown>): Promise<void>;
+  dismiss(): void;
+}
+
+/** What the agent tries with the open conversation. A problem ends with what it was about: every change of a conversation is an entry, and moves its head. */
+function useAttempts(client: Client, current: ShallowRef<Current | undefined>): Attempts {
+  const failure = shallowRef<Failure>();
+  const problem = computed(() => {
+    const { conversation, code, head } = failure.value ?? {};
+    const about = current.value;
+    return conversation && about?.conversation === conversation && (head ?? about.state?.head) === about.state?.head ? code : undefined;
+  });
+  const attempt = async (act: (id: string) => Promise<unknown>): Promise<void> => {
+    const conversation = current.value?.conversation;
+    if (!conversation) return;
+    const before = conversation.state?.head;
+    failure.value = undefined;
+    try {
+      await act(conversation.id);
+    } catch (error) {
+      const failed: Failure = { conversation, code: error instanceof ParleyError ? error.code : "internal" };
+      failure.value = failed;
+      await client.refresh().catch(() => {}); // what we saw was old; the next refresh comes anyway
+      if (failure.value !== failed) return;
+      const { head, status } = conversation.state ?? {};
+      const waitsAgain = status === "queued" && head !== before;
+      failure.value = waitsAgain ? undefined : { ...failed, head };
+    }
+  };
+  return { problem, attempt, dismiss: () => void (failure.value = undefined) };
+}
 
 /** The one conversation that is open, kept in step while it is. */
 function useCurrent(client: Client, stops: Array<() => void>): { current: ShallowRef<Current | undefined>; open(id: string | undefined): void } {

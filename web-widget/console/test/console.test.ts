@@ -131,6 +131,76 @@ describe("the agent page", () => {
     expect(lists(root)).toEqual(["", ""]);
   });
 
+  it.each([
+    ["404", undefined],
+    ["409", 409],
+  ])("a claim that was lost (%s) is forgotten when the conversation waits again", async (_, status) => {
+    const root = page();
+    await signIn(root);
+    ask("cnv_1", "hello");
+    await pass(200);
+    choose(root, "Ann");
+    await pass(200);
+    const c = server.store.conversations.get("cnv_1");
+    if (!c) throw new Error("no conversation");
+    if (status) server.faults.onRequest = (method, path) => (method === "POST" && path.endsWith("/claim") ? status : undefined);
+    server.store.claim(c, { user: "agt_han", device: "dev_h", role: "agent", name: "Han" });
+    press(root, "Claim");
+    await pass(1000);
+    expect(root.querySelector("main [role=alert]")).not.toBeNull();
+    server.store.close(c, { user: "agt_han", device: "dev_h", role: "agent", name: "Han" });
+    ask("cnv_1", "again");
+    server.faults = {};
+    await pass(1000);
+    expect(root.querySelector("main [role=alert]")).toBeNull();
+    press(root, "Claim");
+    await pass(200);
+    expect(lists(root)).toEqual(["Ann", ""]);
+  });
+
+  it("keeps what was begun to write for each conversation, until the agent signs out", async () => {
+    const root = page();
+    await signIn(root);
+    ask("cnv_1", "hello");
+    await pass(200);
+    choose(root, "Ann");
+    await pass(200);
+    press(root, "Claim");
+    await pass(200);
+    fill(root, "textarea", "half a sent");
+    await pass(20);
+    apps.pop()?.app.unmount();
+    root.remove();
+    const again = page();
+    await pass(400);
+    expect(find(again, "textarea", HTMLTextAreaElement).value).toBe("half a sent");
+    press(again, "Sign out");
+    await pass(50);
+    expect(sessionStorage.length).toBe(0);
+  });
+
+  it("draws only what can be seen of a long list, and draws it once for many states", async () => {
+    for (let n = 0; n < 1500; n++) ask(`cnv_${n}`, "hello");
+    const root = page();
+    await signIn(root);
+    let drawn = 0;
+    const list = find(root, ".lists", HTMLElement);
+    const watcher = new MutationObserver((all) => (drawn += all.length));
+    watcher.observe(list, { subtree: true, childList: true, characterData: true, attributes: true });
+    for (let n = 0; n < 1500; n++) ask(`cnv_${n}`, "again");
+    await pass(1000);
+    watcher.disconnect();
+    expect(find(root, ".lists section:nth-of-type(2) .count", HTMLElement).textContent).toBe("1500");
+    expect(root.querySelectorAll("button.row").length).toBeLessThan(40);
+    expect(drawn).toBeLessThan(2000);
+    const first = find(root, "button.row", HTMLButtonElement);
+    first.focus();
+    first.dispatchEvent(new KeyboardEvent("keydown", { key: "End", cancelable: true }));
+    await pass(100);
+    expect(document.activeElement?.closest("li")?.getAttribute("aria-posinset")).toBe("1500");
+    expect(document.activeElement?.closest("li")?.getAttribute("aria-setsize")).toBe("1500");
+  });
+
   it("stays signed in over a reload, with the conversation that was open", async () => {
     const root = page();
     await signIn(root);

@@ -25,7 +25,7 @@ export interface ChatOptions extends Pick<ClientOptions, "server" | "storage" | 
 /** The visitor's side of one conversation, without a pixel. */
 export class Chat {
   readonly client: Client;
-  readonly #identity: Identity;
+  readonly identity: Identity;
   readonly #listeners = new Set<() => void>();
   #conversation: Conversation;
   #started = false;
@@ -33,7 +33,7 @@ export class Chat {
   #view: View | undefined;
 
   constructor({ site, name, identity, ...rest }: ChatOptions) {
-    this.#identity = identity;
+    this.identity = identity;
     this.client = new Client({
       ...rest,
       namespace: identity.namespace,
@@ -79,7 +79,7 @@ export class Chat {
   send(text: string): string {
     this.start();
     const { draft } = this.#conversation.send(text);
-    this.#identity.conversation = this.#conversation.id;
+    this.identity.conversation = this.#conversation.id;
     return draft.id;
   }
 
@@ -99,8 +99,8 @@ export class Chat {
   /** The visitor looks at the newest message: nothing is unread. */
   seen(): void {
     const last = this.#conversation.items().findLast((item) => item.kind === "entry");
-    if (last?.kind !== "entry" || last.entry.seq <= this.#identity.seen(this.#conversation.id)) return;
-    this.#identity.see(this.#conversation.id, last.entry.seq);
+    if (last?.kind !== "entry" || last.entry.seq <= this.identity.seen(this.#conversation.id)) return;
+    this.identity.see(this.#conversation.id, last.entry.seq);
     this.#changed();
   }
 
@@ -119,9 +119,9 @@ export class Chat {
 
   /** Another visitor than before has another conversation, unless words are waiting in this one. */
   #signedIn(keep: () => void): void {
-    const before = this.#identity.conversation;
+    const before = this.identity.conversation;
     keep();
-    if (before && !this.#identity.conversation && this.client.unsent().length === 0) this.#switch(this.client.newConversation());
+    if (before && !this.identity.conversation && this.client.unsent().length === 0) this.#switch(this.client.newConversation());
   }
 
   /** While ours does not exist, the newest that does is the visitor's: begun in another tab, or on another day. */
@@ -130,7 +130,7 @@ export class Chat {
     if (this.#conversation.state || this.#conversation.items().length > 0) return;
     const newest = [...conversations.values()].sort((a, b) => b.updatedAt - a.updatedAt)[0];
     if (!newest) return;
-    this.#identity.conversation = newest.conversation;
+    this.identity.conversation = newest.conversation;
     this.#switch(newest.conversation);
   }
 
@@ -143,7 +143,7 @@ export class Chat {
     const conversation = this.#conversation;
     const items = conversation.items();
     const me = this.client.session?.user ?? "";
-    const seen = this.#identity.seen(conversation.id);
+    const seen = this.identity.seen(conversation.id);
     const unread = items.filter(
       (item) => item.kind === "entry" && item.entry.seq > seen && item.entry.sender !== me && textOf(item.entry) !== undefined,
     );

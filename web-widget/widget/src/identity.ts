@@ -44,6 +44,15 @@ export class Identity {
     else this.#local.remove(this.#key + ".conversation");
   }
 
+  /** What the visitor has begun to write in this tab. */
+  get draft(): string {
+    return this.#session.get(this.#key + ".draft") ?? "";
+  }
+
+  set draft(text: string) {
+    this.#session.set(this.#key + ".draft", text);
+  }
+
   /** The seq up to which the visitor has seen the conversation. */
   seen(conversation: string): number {
     const [id, seq] = (this.#local.get(this.#key + ".seen") ?? "").split(":");

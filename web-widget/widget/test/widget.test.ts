@@ -153,11 +153,46 @@ describe("the widget", () => {
     await pass(30_000);
     await type(root, "are you there?");
     expect(find(root, ".banner", HTMLElement).textContent).toContain("Offline");
-    expect(find(root, ".progress", HTMLElement).textContent).toBe("Will be sent");
+    expect(find(root, ".progress", HTMLElement).textContent).toBe("Not sent yet");
     server.faults.down = false;
     await pass(30_000);
     expect(stored(server, page.state().conversation)).toEqual(["are you there?"]);
     expect(page.state().pending).toBe(0);
+  });
+
+  it.each(["en", "zh"])("tells the owner what to do where the page's origin is not allowed (%s)", async (locale) => {
+    server.faults.refuseOrigin = true;
+    const { page, root } = widget(memoryStorage(), memoryStorage(), locale);
+    page.open();
+    await pass(5000);
+    await type(root, "hello");
+    expect(find(root, ".banner.refused", HTMLElement).textContent).toBe(chooseLocale([locale]).texts.notHere(location.origin));
+    expect(find(root, ".progress", HTMLElement).textContent).toBe(chooseLocale([locale]).texts.kept);
+  });
+
+  it("keeps what was begun to write, over closing and a page load, until it is sent", async () => {
+    const { page, root, local, session, chat } = widget();
+    page.open();
+    await pass(100);
+    const field = find(root, "textarea", HTMLTextAreaElement);
+    field.value = "half a sent";
+    field.dispatchEvent(new Event("input", { bubbles: true }));
+    await pass(20);
+    page.close();
+    await pass(20);
+    page.open();
+    await pass(20);
+    expect(find(root, "textarea", HTMLTextAreaElement).value).toBe("half a sent");
+    chat.client.stop();
+    const again = widget(local, session);
+    again.page.open();
+    await pass(100);
+    expect(find(again.root, "textarea", HTMLTextAreaElement).value).toBe("half a sent");
+    await type(again.root, "half a sentence");
+    const third = widget(local, session);
+    third.page.open();
+    await pass(100);
+    expect(find(third.root, "textarea", HTMLTextAreaElement).value).toBe("");
   });
 
   it("offers to send a refused message again", async () => {

@@ -1,11 +1,11 @@
 // One connection at the fake server: MQTT in, deliveries out.
 
-import { decodeDraftBytes } from "../../src/draft";
 import type { Entry } from "../../src/entry";
 import { Frames } from "../../src/mqtt/frames";
 import { property } from "../../src/mqtt/properties";
 import { utf8 } from "../../src/platform";
 import { parseTopic } from "../../src/topic";
+import { decodeDraft } from "./draft";
 import type { FakeServer, Device } from "./server";
 import type { Stored } from "./store";
 import { decodeClient, encodeServer, type ClientPacket } from "./wire";
@@ -106,7 +106,7 @@ export class Peer {
   private publish({ topic: name, payload, packetId }: ClientPacket & { type: "publish" }): void {
     const { faults, store } = this.server;
     const topic = parseTopic(name);
-    const draft = decodeDraftBytes(payload);
+    const draft = decodeDraft(payload);
     if (!this.device || topic?.conversation === undefined) return this.end(4400);
     if ("refused" in draft) return this.refuse(packetId, draft.refused.code);
     this.server.publishes.push(draft.text);

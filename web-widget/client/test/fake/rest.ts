@@ -33,7 +33,7 @@ export class Rest {
     }
     const device = this.server.deviceOf(authorization.replace("Bearer ", ""));
     if (!device) return problem(401, "unauthenticated");
-    if (pathname === "/v1/conversations") return this.list(device, searchParams.get("status"));
+    if (pathname === "/v1/conversations") return this.list(device, searchParams);
     const [, id = "", what] = /^\/v1\/conversations\/([\w-]+)\/?(\w*)$/.exec(pathname) ?? [];
     const c = this.server.store.conversations.get(id);
     if (!c || !this.server.store.sees(c, device)) return problem(404, "not_found");
@@ -83,10 +83,13 @@ export class Rest {
     };
   }
 
-  private list(device: Device, status: string | null): Reply {
+  private list(device: Device, query: URLSearchParams): Reply {
+    const status = query.get("status");
+    const from = Number(query.get("cursor") ?? 0);
+    const to = from + Number(query.get("limit") ?? 50);
     const { store } = this.server;
     const found = [...store.conversations.values()].filter((c) => store.sees(c, device) && (!status || c.status === status));
-    return { status: 200, json: { conversations: found.map((c) => store.state(c)) } };
+    return { status: 200, json: { conversations: found.slice(from, to).map((c) => store.state(c)), nextCursor: to < found.length ? String(to) : "" } };
   }
 
   private about(c: Stored, device: Device, what: string, query: URLSearchParams): Reply {

@@ -24,6 +24,8 @@ export interface Faults {
   ackDelay?: number;
   /** The server accepts everything and says nothing: a half-open connection. */
   mute?: boolean;
+  /** Pages of the client's origin are not allowed: browsers hide every answer but that of what is for everybody. */
+  refuseOrigin?: boolean;
   /** The server cannot be reached at all. */
   down?: boolean;
   /** Bytes towards the client arrive in pieces of this size. */
@@ -77,7 +79,8 @@ export class FakeServer {
   readonly fetch: Fetch = async (url, { method, headers, body }) => {
     const { pathname, search } = new URL(url);
     this.requests.push(`${method} ${pathname}${search}`);
-    if (this.faults.down) throw new TypeError("network");
+    if (this.faults.down || (this.faults.refuseOrigin && pathname !== "/widget.js")) throw new TypeError("network");
+    if (pathname === "/widget.js") return { status: 200, text: () => Promise.resolve("") };
     const status = this.faults.onRequest?.(method, pathname + search);
     const answer = status ? { status, json: {} } : this.rest.answer(method, url, headers["Authorization"] ?? "", body ?? "");
     return { status: answer.status, text: () => Promise.resolve(JSON.stringify(answer.json)) };

@@ -35,7 +35,7 @@ export function App({ chat, title }: { chat: Chat; title: string }): JSX.Element
     <div class={view.open ? "root open" : "root"} onKeyDown={onKeyDown}>
       {view.open && (
         <Panel view={view} chat={chat} title={title}>
-          <Composer field={field} send={(text) => send(chat, text)} />
+          <Composer field={field} kept={chat.identity} send={(text) => send(chat, text)} />
         </Panel>
       )}
       <Launcher view={view} button={launcher} toggle={() => chat.show(!view.open)} />
@@ -107,7 +107,7 @@ function Header({ view, title, close }: { view: View; title: string; close(): vo
 /** How the connection is, when that matters. */
 function Banner({ view, takeOver }: { view: View; takeOver(): void }): JSX.Element {
   const { texts } = useWords();
-  const words = { connecting: texts.connecting, offline: texts.offline, replaced: texts.replaced, "signed-out": texts.unavailable, online: "", idle: "" }[view.connection];
+  const words = { connecting: texts.connecting, offline: texts.offline, refused: texts.notHere(location.origin), replaced: texts.replaced, "signed-out": texts.unavailable, online: "", idle: "" }[view.connection];
   return (
     <div class={`banner ${view.connection}`} role="status">
       {words && <span>{words}</span>}

@@ -7,14 +7,16 @@ const tallest = 140;
 
 export interface ComposerProps {
   field: RefObject<HTMLTextAreaElement | null>;
+  /** Where it survives what was begun and not sent. */
+  kept: { draft: string };
   /** Takes the text; false means that it is too long. */
   send(text: string): boolean;
 }
 
 /** Where the visitor writes. Enter sends, Shift+Enter breaks the line, and Enter that picks a Chinese word does neither. */
-export function Composer({ field, send }: ComposerProps): JSX.Element {
+export function Composer({ field, kept, send }: ComposerProps): JSX.Element {
   const { texts } = useWords();
-  const [text, setText] = useState("");
+  const [text, setText] = useState(kept.draft);
   const [tooLong, setTooLong] = useState(false);
   const blank = text.trim() === "";
 
@@ -25,12 +27,16 @@ export function Composer({ field, send }: ComposerProps): JSX.Element {
     at.style.height = `${Math.min(at.scrollHeight, tallest)}px`;
   }, [text]);
 
+  const write = (text: string): void => {
+    setText((kept.draft = text));
+  };
+
   const submit = (event: Event): void => {
     event.preventDefault();
     if (blank) return;
     const taken = send(text.trim());
     setTooLong(!taken);
-    if (taken) setText("");
+    if (taken) write("");
     field.current?.focus();
   };
 
@@ -56,7 +62,7 @@ export function Composer({ field, send }: ComposerProps): JSX.Element {
           placeholder={texts.placeholder}
           aria-label={texts.placeholder}
           enterkeyhint="send"
-          onInput={(event) => setText(event.currentTarget.value)}
+          onInput={(event) => write(event.currentTarget.value)}
           onKeyDown={onKeyDown}
         />
         <button type="submit" class="send" aria-label={texts.send} disabled={blank}>

@@ -1,0 +1,69 @@
+// How the server reads a draft: what it takes, and what it refuses.
+
+import { textDraft, type Draft } from "../../src/draft";
+import { ParleyError } from "../../src/errors";
+import { validMessageId } from "../../src/ids";
+import { isObject, parseJson, type JsonObject } from "../../src/json";
+import { fromUtf8 } from "../../src/platform";
+
+/** What is wrong with a draft, and which one if that can be told. */
+export interface DraftRefusal {
+  readonly refused: ParleyError;
+  readonly id: string;
+}
+
+/** Reads a payload from the bytes of the wire. */
+export function decodeDraft(payload: Uint8Array): Draft | DraftRefusal {
+  try {
+    return decodeText(fromUtf8(payload), true);
+  } catch {
+    return decodeText(Buffer.from(payload).toString("latin1"), false); // the id is ASCII: it can be read all the same
+  }
+}
+
+/** Whether some string of the JSON text holds half of a surrogate pair. */
+const holdsHalf = (json: string): boolean => strings(json).some((text) => /[\ud800-\udfff]/u.test(text));
+
+function decodeText(payload: string, valid: boolean): Draft | DraftRefusal {
+  const raw = parseJson(payload);
+  if (!isObject(raw)) return refuse("", "the payload is not a JSON object {id, type, body}");
+  const id = raw["id"];
+  if (twice(payload, "id") || typeof id !== "string" || !validMessageId(id)) return refuse("", "no valid id");
+  if (!valid) return refuse(id, "the text is not valid UTF-8");
+  if (holdsHalf(payload)) return refuse(id, "the text holds half of a surrogate pair");
+  if (["type", "body", "text"].some((name) => twice(payload, name))) return refuse(id, "a member is given twice");
+  return decodeBody(id, raw);
+}
+
+function decodeBody(id: string, raw: JsonObject): Draft | DraftRefusal {
+  const body = raw["body"];
+  if (raw["type"] !== "text") return refuse(id, "unknown message type");
+  if (!isObject(body) || typeof body["text"] !== "string") return refuse(id, 'the body of a text message is {"text": "…"}');
+  try {
+    return textDraft(id, body["text"]);
+  } catch (error) {
+    if (error instanceof ParleyError) return { refused: error, id };
+    throw error;
+  }
+}
+
+const refuse = (id: string, message: string): DraftRefusal => ({ refused: new ParleyError("invalid", message), id });
+
+const tokens = /"(?:[^"\\]|\\.)*"(\s*:)?|[{}[\]]/gs;
+
+function strings(json: string): string[] {
+  return [...json.matchAll(tokens)].map(([token]) => token.replace(/\s*:$/, "")).flatMap((token) => (token.startsWith('"') ? [String(parseJson(token))] : []));
+}
+
+/** Whether one object of the JSON text has the member more than once: the draft itself, or its body for "text". */
+function twice(json: string, name: string): boolean {
+  const wanted = name === "text" ? 2 : 1;
+  let depth = 0;
+  let found = 0;
+  for (const [token, isName] of json.matchAll(tokens)) {
+    if ("{[".includes(token)) depth++;
+    else if ("}]".includes(token)) depth--;
+    else if (isName && depth === wanted && parseJson(token.replace(/\s*:$/, "")) === name) found++;
+  }
+  return found > 1;
+}
