@@ -68,7 +68,7 @@ func demoOptions(c config, page string) (demo.Options, error) {
 	}
 	return demo.Options{
 		Executable: executable, Data: c.Data, HTTP: c.HTTP, MQTT: c.MQTT, Metrics: c.Metrics, Page: page,
-		Site: demoSite, SiteKey: demoSiteKey,
+		Site: demoSite, SiteKey: demoSiteKey, Origins: c.DemoOrigins, Ancestors: c.FrameAncestors,
 		Agents: []demo.Login{{Email: demoEmail, Password: demoPassword}, {Email: demoSecond, Password: demoPassword}},
 		Pages:  web.Files(), Language: demo.LanguageOf(os.Getenv), Logger: slog.New(slog.DiscardHandler),
 	}, nil

@@ -39,6 +39,21 @@ func TestDemoStaysOnThisMachine(t *testing.T) {
 	}
 }
 
+func TestDemoTakesTheOriginsOfTheUser(t *testing.T) {
+	t.Setenv("PARLEY_DEMO_ORIGINS", "http://localhost:3000,http://localhost:3001")
+	c, page := demoDefaults()
+	if err := c.readEnvironment(); err != nil {
+		t.Fatal(err)
+	}
+	o, err := demoOptions(c, page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(o.Origins) != 2 || o.Origins[1] != "http://localhost:3001" {
+		t.Errorf("origins %q, want both", o.Origins)
+	}
+}
+
 func TestDemoNamesEveryBadAddress(t *testing.T) {
 	c, _ := demoDefaults()
 	c.HTTP, c.MQTT = ":1", ":2"

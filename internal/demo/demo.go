@@ -17,6 +17,7 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -37,6 +38,9 @@ type Options struct {
 	Page                string // address of the demo page
 
 	Site, SiteKey string
+	// Origins are web origins that may use the demo's site besides its own pages,
+	// and Ancestors those that may show the server's pages in a frame.
+	Origins, Ancestors []string
 	// Agents are the agents of the site. The first one is signed in on the page;
 	// the scoreboard reads each conversation as the one who may.
 	Agents []Login
@@ -72,11 +76,11 @@ type Demo struct {
 
 // Start starts everything, prints where it is, and returns when the server is
 // ready. On an error nothing is left running. Ending ctx does not stop the
-// demo: Close does.
+// demo: Close does. While a port is taken nothing is written to the data folder.
 func Start(ctx context.Context, o Options) (*Demo, error) {
 	d := &Demo{options: o, screen: screen{out: o.Screen, language: o.Language}, failed: make(chan error, 4)}
 	for _, step := range []func(context.Context) error{
-		d.checkPorts, d.openJournal, d.listen, d.startServer, d.startReferee, d.servePages, d.greet,
+		d.checkPorts, d.listen, d.openJournal, d.startServer, d.startReferee, d.servePages, d.greet,
 	} {
 		if err := step(ctx); err != nil {
 			d.Close()
@@ -161,12 +165,13 @@ func (d *Demo) startServer(ctx context.Context) error {
 	}
 }
 
-// serverEnvironment is what makes the child serve the demo site to our pages.
+// serverEnvironment is what makes the child serve the demo site to our pages,
+// and to those that the user has named.
 func (d *Demo) serverEnvironment() []string {
 	return []string{
 		"PARLEY_DEMO_SITE=1",
-		"PARLEY_DEMO_ORIGINS=" + join(d.deviceOrigins()),
-		"PARLEY_FRAME_ANCESTORS=" + join(d.pageOrigins()),
+		"PARLEY_DEMO_ORIGINS=" + join(slices.Concat(d.options.Origins, d.deviceOrigins())),
+		"PARLEY_FRAME_ANCESTORS=" + join(slices.Concat(d.options.Ancestors, d.pageOrigins())),
 	}
 }
 

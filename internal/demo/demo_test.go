@@ -4,13 +4,16 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -132,7 +135,30 @@ func TestServerComesBackAndTheScoreHolds(t *testing.T) {
 				t.Errorf("the screen does not say %q:\n%s", want, screen.String())
 			}
 		}
+		p.post("/demo/report", map[string]any{
+			"run": "r1", "device": "tablet", "user": "agt_someone", "online": true,
+			"views": []any{map[string]any{"conversation": parley.NewID(parley.PrefixConversation)}},
+		})
+		p.await("the tablet has turned to a conversation that does not exist yet", func(now picture) bool { return len(now.Score.Waiting) == 1 })
+		expectQuietLog(t, o)
 	})
+}
+
+// expectQuietLog fails if the server's log grows by being asked how it is.
+func expectQuietLog(t *testing.T, o demo.Options) {
+	t.Helper()
+	log, err := os.ReadFile(filepath.Join(o.Data, "demo", "server.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Contains(log, []byte("method=POST")) {
+		t.Errorf("a sign-in is missing in the log:\n%s", log)
+	}
+	for line := range bytes.Lines(log) {
+		if bytes.Contains(line, []byte("method=GET")) {
+			t.Fatalf("the log holds %s", line)
+		}
+	}
 }
 
 func awaitAcks(t *testing.T, p *device.Publisher, n int64) {
@@ -247,6 +273,31 @@ func TestDevicePages(t *testing.T) {
 	}
 }
 
+// A page of one's own may have the widget beside the demo's pages.
+func TestPagesOfOnesOwn(t *testing.T) {
+	const own, framing = "http://localhost:3000", "http://localhost:4000"
+	t.Setenv("PARLEY_DEMO_ORIGINS", own) // as the child would inherit it
+	o := options(t, &output{})
+	o.Origins, o.Ancestors = []string{own}, []string{framing}
+	_, p := start(t, o)
+	for _, origin := range []string{own, p.origin("visitor")} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+o.HTTP+"/v1/visitor-sessions", strings.NewReader(`{"siteKey":"demo-key"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set("Origin", origin)
+		status, header, body := p.do(req)
+		if status/100 != 2 || header.Get("Access-Control-Allow-Origin") != origin {
+			t.Errorf("a visitor on %s: status %d, allowed %q: %s", origin, status, header.Get("Access-Control-Allow-Origin"), body)
+		}
+	}
+	_, header, _ := p.get("http://" + o.HTTP + "/agent/")
+	if policy := header.Get("Content-Security-Policy"); !strings.Contains(policy, framing) || !strings.Contains(policy, p.url) {
+		t.Errorf("policy of the agents' page: %s", policy)
+	}
+}
+
 func TestPrintedLineWorks(t *testing.T) {
 	var screen output
 	o := options(t, &screen)
@@ -275,11 +326,13 @@ func TestPortInUse(t *testing.T) {
 	defer taken.Close()
 	_, port, _ := net.SplitHostPort(taken.Addr().String())
 	for flag, set := range map[string]func(*demo.Options){
-		"--http": func(o *demo.Options) { o.HTTP = taken.Addr().String() },
-		"--mqtt": func(o *demo.Options) { o.MQTT = taken.Addr().String() },
-		"--page": func(o *demo.Options) { o.Page = taken.Addr().String() },
+		"--http":         func(o *demo.Options) { o.HTTP = taken.Addr().String() },
+		"--mqtt":         func(o *demo.Options) { o.MQTT = taken.Addr().String() },
+		"PARLEY_METRICS": func(o *demo.Options) { o.Metrics = taken.Addr().String() },
+		"--page":         func(o *demo.Options) { o.Page = taken.Addr().String() },
 	} {
 		o := options(t, &output{})
+		o.Data = filepath.Join(o.Data, "new")
 		set(&o)
 		d, err := demo.Start(t.Context(), o)
 		if err == nil {
@@ -288,7 +341,10 @@ func TestPortInUse(t *testing.T) {
 			continue
 		}
 		if !strings.Contains(err.Error(), port) || !strings.Contains(err.Error(), flag) {
-			t.Errorf("%s: %v; want the port and the flag", flag, err)
+			t.Errorf("%s: %v; want the port and the setting", flag, err)
+		}
+		if _, err := os.Stat(o.Data); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s: there is a data folder (%v)", flag, err)
 		}
 	}
 }

@@ -32,6 +32,7 @@ type journal struct {
 	file    *os.File
 	broken  error // the first failed write
 	run     string
+	began   time.Time // of the run
 	devices map[deviceName]*deviceState
 	senders []checker.Record // Sent, Acked and Refused, as they came
 	seen    map[seenKey]bool
@@ -80,7 +81,7 @@ func (j *journal) close() error {
 // begin starts anew with what devices show: a page has been loaded.
 func (j *journal) begin(run string) {
 	j.mu.Lock()
-	j.run = run
+	j.run, j.began = run, j.now()
 	clear(j.devices)
 	j.mu.Unlock()
 	j.news.tell()
@@ -171,6 +172,8 @@ func (j *journal) note(r checker.Record) bool {
 // snapshot is the journal at one moment. It shares memory with the journal,
 // which only ever appends to it.
 type snapshot struct {
+	run     string
+	began   time.Time
 	devices map[deviceName]deviceState
 	senders []checker.Record
 }
@@ -178,11 +181,26 @@ type snapshot struct {
 func (j *journal) snapshot() snapshot {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	s := snapshot{devices: map[deviceName]deviceState{}, senders: slices.Clip(j.senders)}
+	s := snapshot{run: j.run, began: j.began, devices: map[deviceName]deviceState{}, senders: slices.Clip(j.senders)}
 	for name, d := range j.devices {
 		s.devices[name] = *d
 	}
 	return s
+}
+
+// begun reports whether a device knows of anything stored in a conversation.
+// Before, it may not exist, and there is nothing to hold against its log.
+func (s *snapshot) begun(conversation string) bool {
+	for _, d := range s.devices {
+		for _, v := range d.views {
+			if v.Conversation == conversation && len(v.Rows) > 0 {
+				return true
+			}
+		}
+	}
+	return slices.ContainsFunc(s.senders, func(r checker.Record) bool {
+		return r.Conversation == conversation && r.Event == checker.Acked
+	})
 }
 
 // conversations are those that are open on a device, in the order of devices.

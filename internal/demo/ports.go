@@ -5,16 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"syscall"
 )
 
-// checkPorts finds out whether the server will be able to listen, and names the
-// flag to change if not: its own error would be deep in its log.
+// checkPorts finds out whether everybody will be able to listen before anything
+// is written, and names every setting to change if not: the server's own error
+// would be deep in its log.
 func (d *Demo) checkPorts(ctx context.Context) error {
 	o := d.options
 	var bad []error
 	for _, port := range []struct{ flag, address string }{
-		{"http", o.HTTP}, {"mqtt", o.MQTT}, {"metrics", o.Metrics},
+		{"http", o.HTTP}, {"mqtt", o.MQTT}, {"metrics", o.Metrics}, {"page", o.Page},
 	} {
 		if port.flag == "metrics" && port.address == "off" {
 			continue
@@ -37,10 +39,19 @@ func listen(ctx context.Context, flag, address string) (net.Listener, error) {
 	}
 	host, port, _ := net.SplitHostPort(address)
 	if errors.Is(err, syscall.EADDRINUSE) {
-		return nil, fmt.Errorf("port %s is in use: stop the program that listens there, or choose another port, like --%s %s",
-			port, flag, net.JoinHostPort(host, another(port)))
+		return nil, fmt.Errorf("port %s is in use: stop the program that listens there, or choose another port: %s",
+			port, setting(flag, net.JoinHostPort(host, another(port))))
 	}
 	return nil, fmt.Errorf("listen on --%s %s: %w", flag, address, err)
+}
+
+// setting is how to give a flag the value: a target of make takes no flags, but
+// passes its environment on.
+func setting(flag, value string) string {
+	if flag == "page" {
+		return "parley demo --page " + value
+	}
+	return fmt.Sprintf("parley demo --%s %s, or PARLEY_%s=%s make run", flag, value, strings.ToUpper(flag), value)
 }
 
 // another is a port to suggest in the place of one that is taken.

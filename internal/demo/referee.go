@@ -17,7 +17,10 @@ const (
 	// lack messages before they count as lost.
 	patience = 15 * time.Second
 	// silence is after how long a device's last word is old.
-	silence   = 5 * time.Second
+	silence = 5 * time.Second
+	// loading is how long a device has after the page was loaded before the others
+	// are counted without it.
+	loading   = 10 * time.Second
 	readEvery = time.Second            // at least
 	readPause = 150 * time.Millisecond // at most so often
 	readLimit = 10 * time.Second
@@ -32,8 +35,10 @@ type referee struct {
 	plugged  func(deviceName) bool // whether the device's cable is in
 
 	// Touched by run only.
-	behind map[deviceName]behindSince
-	last   evidence // of the last verdict for which the log could be read
+	behind  map[deviceName]behindSince
+	last    evidence  // of the last verdict for which the log could be read
+	settled bool      // whether the score of last.run is
+	unread  time.Time // when the log last could not be read
 
 	mu  sync.Mutex
 	now Score
@@ -72,6 +77,10 @@ func (r *referee) round(ctx context.Context) {
 	defer cancel()
 	e := evidence{snapshot: r.journal.snapshot(), overdue: map[deviceName]bool{}}
 	for _, conversation := range e.conversations() {
+		if !e.begun(conversation) {
+			e.log = append(e.log, checker.Stream{Conversation: conversation})
+			continue
+		}
 		entries, err := r.read(ctx, conversation)
 		if err != nil {
 			r.whileUnread(e.snapshot)
@@ -83,12 +92,41 @@ func (r *referee) round(ctx context.Context) {
 	if r.findOverdue(e, verdict); len(e.overdue) > 0 {
 		verdict = judge(e)
 	}
+	r.settled = r.settled && r.last.run == e.run || r.allTold(e)
 	r.last = e
 	r.set(verdict)
 }
 
+// allTold reports whether the devices have opened what they showed before the
+// page was loaded, as far as they can: no score of theirs means anything earlier.
+func (r *referee) allTold(e evidence) bool {
+	if e.run == "" {
+		return false
+	}
+	if time.Since(e.began) > loading && time.Since(r.unread) > loading {
+		return true
+	}
+	for _, name := range deviceNames() {
+		d, told := e.devices[name]
+		if r.plugged(name) && !(told && e.opened(d)) {
+			return false
+		}
+	}
+	return true
+}
+
+// opened reports whether a device shows something wherever there is something.
+func (e *evidence) opened(d deviceState) bool {
+	return !slices.ContainsFunc(d.views, func(v view) bool {
+		return len(v.Rows) == 0 && slices.ContainsFunc(e.log, func(s checker.Stream) bool {
+			return s.Conversation == v.Conversation && countMessages(s) > 0
+		})
+	})
+}
+
 func (r *referee) set(verdict Score) {
 	r.mu.Lock()
+	verdict.Settled = r.settled
 	r.now = verdict
 	r.mu.Unlock()
 	r.changed()
@@ -97,25 +135,35 @@ func (r *referee) set(verdict Score) {
 // whileUnread counts what has been sent since the log could last be read. What
 // else the devices have told since then waits until the log can confirm it.
 func (r *referee) whileUnread(s snapshot) {
-	e := r.last
-	e.senders = slices.Clip(e.senders)
+	if s.run != r.last.run {
+		r.settled, r.last = false, evidence{snapshot: snapshot{run: s.run, began: s.began}}
+	}
+	r.unread = time.Now()
+	verdict := judge(r.last.sentSince(s))
+	for name, d := range s.devices {
+		score := verdict.Devices[name]
+		score.Told, score.Online = true, d.online
+		verdict.Devices[name] = score
+	}
+	r.set(verdict)
+}
+
+// sentSince is the evidence with what has been sent since, also in
+// conversations that are as new. The others need their log to be compared with.
+func (e evidence) sentSince(s snapshot) evidence {
+	e.log, e.senders = slices.Clip(e.log), slices.Clip(e.senders)
+	for _, conversation := range s.conversations() {
+		known := slices.ContainsFunc(e.log, func(known checker.Stream) bool { return known.Conversation == conversation })
+		if !known && !s.begun(conversation) {
+			e.log = append(e.log, checker.Stream{Conversation: conversation})
+		}
+	}
 	for _, rec := range s.senders[len(e.senders):] {
 		if rec.Event == checker.Sent {
 			e.senders = append(e.senders, rec)
 		}
 	}
-	for _, conversation := range s.conversations() {
-		if !slices.ContainsFunc(e.log, func(known checker.Stream) bool { return known.Conversation == conversation }) {
-			e.log = append(slices.Clip(e.log), checker.Stream{Conversation: conversation})
-		}
-	}
-	verdict := judge(e)
-	for name, d := range s.devices {
-		score := verdict.Devices[name]
-		score.Online = d.online
-		verdict.Devices[name] = score
-	}
-	r.set(verdict)
+	return e
 }
 
 // read returns a conversation's log as the first agent who may see it. One that

@@ -7,10 +7,16 @@ import (
 
 // Score is the verdict over the conversations that are open on the devices.
 type Score struct {
+	// Run is the load of the page that it is about. Until Settled, the devices
+	// have not all told yet what they show, and the numbers are those of a part.
+	Run     string `json:"run"`
+	Settled bool   `json:"settled"`
+
 	Sent      int `json:"sent"`
 	Acked     int `json:"acked"`
 	Stored    int `json:"stored"`    // messages in the log
 	Elsewhere int `json:"elsewhere"` // of these, sent by other programs than the page's devices
+	Earlier   int `json:"earlier"`   // of these, in conversations of other visitors than the page's
 	InFlight  int `json:"inFlight"`  // not acknowledged yet, or not yet shown by every device that will
 
 	Lost      int `json:"lost"`
@@ -20,9 +26,11 @@ type Score struct {
 
 	Devices map[deviceName]DeviceScore `json:"devices"`
 	// Messages is how many the visitor's conversation holds; Waiting are the
-	// devices that have not opened it.
+	// devices that have not opened it, and Loading those that have, but do not show
+	// its beginning yet.
 	Messages int          `json:"messages"`
 	Waiting  []deviceName `json:"waiting"`
+	Loading  []deviceName `json:"loading"`
 	// Agreed: every device shows exactly these messages, in the order of the log,
 	// and nothing is in flight.
 	Agreed   bool     `json:"agreed"`
@@ -31,6 +39,7 @@ type Score struct {
 
 // DeviceScore is one device's part of it.
 type DeviceScore struct {
+	Told   bool `json:"told"` // whether it has told anything since the page was loaded
 	Online bool `json:"online"`
 	Sent   int  `json:"sent"`
 	Acked  int  `json:"acked"`
@@ -50,7 +59,7 @@ type evidence struct {
 
 // judge comes to a verdict. It is pure.
 func judge(e evidence) Score {
-	j := &judgement{evidence: e, score: Score{Devices: map[deviceName]DeviceScore{}}, sent: map[author]bool{}, flying: map[author]bool{}}
+	j := &judgement{evidence: e, score: Score{Run: e.run, Devices: map[deviceName]DeviceScore{}}, sent: map[author]bool{}, flying: map[author]bool{}}
 	j.judgeSenders()
 	for _, name := range deviceNames() {
 		if d, ok := e.devices[name]; ok {
@@ -84,26 +93,36 @@ func (j *judgement) judgeSenders() {
 			continue
 		}
 		records = append(records, r)
-		name, message := senderOf(r), author{r.Conversation, r.User, r.ID}
-		d := j.score.Devices[name]
+		j.countFor(senderOf(r), r)
+		message := author{r.Conversation, r.User, r.ID}
 		switch r.Event {
 		case checker.Sent:
 			j.sent[message] = true
 			j.flying[message] = true
-			d.Sent++
-		case checker.Acked:
-			d.Acked++
-			delete(j.flying, message)
-		case checker.Refused:
+		case checker.Acked, checker.Refused:
 			delete(j.flying, message)
 		}
-		j.score.Devices[name] = d
 	}
-	records = append(records, j.fromElsewhere()...)
-	r := checker.Check(records, j.log)
+	unreported := j.unreported()
+	r := checker.Check(append(records, unreported...), j.log)
 	j.add(r)
-	j.score.Sent, j.score.Acked = r.Sent-j.score.Elsewhere, r.Acked
+	j.score.Sent, j.score.Acked = r.Sent-len(unreported), r.Acked
 	j.score.Wrong += r.Gaps // a device's gaps are among its losses
+}
+
+// countFor counts what a device has sent, unless it was in other hands then.
+func (j *judgement) countFor(name deviceName, r checker.Record) {
+	if d, told := j.devices[name]; !told || d.user != r.User {
+		return
+	}
+	score := j.score.Devices[name]
+	switch r.Event {
+	case checker.Sent:
+		score.Sent++
+	case checker.Acked:
+		score.Acked++
+	}
+	j.score.Devices[name] = score
 }
 
 // senderOf is the device in "visitor/usr_…".
@@ -116,25 +135,61 @@ func senderOf(r checker.Record) deviceName {
 	return ""
 }
 
-// fromElsewhere accounts for messages that a program next to the page has sent.
-func (j *judgement) fromElsewhere() (records []checker.Record) {
+// unreported accounts for messages in the log of which no device has told. Those
+// are from a program next to the page, unless a device of their sender has not
+// come so far: it may yet tell, and until then they are in flight.
+func (j *judgement) unreported() (records []checker.Record) {
+	tails := j.tails()
 	for _, s := range j.log {
 		for _, e := range s.Entries {
 			if !e.Type.Message() {
 				continue
 			}
-			j.score.Stored++
-			if message := (author{s.Conversation, e.Sender, e.ID}); !j.sent[message] {
-				j.sent[message] = true
+			message := author{s.Conversation, e.Sender, e.ID}
+			switch {
+			case j.sent[message]:
+				j.score.Stored++
+				continue
+			case behind(tails, s.Conversation, e):
+				j.flying[message] = true
+			default:
+				j.score.Stored++
 				j.score.Elsewhere++
-				records = append(records, checker.Record{
-					Device: "elsewhere/" + e.Sender, User: e.Sender, Event: checker.Sent,
-					Conversation: s.Conversation, ID: e.ID, Type: e.Type, Body: e.Body,
-				})
 			}
+			j.sent[message] = true
+			records = append(records, checker.Record{
+				Device: "elsewhere/" + e.Sender, User: e.Sender, Event: checker.Sent,
+				Conversation: s.Conversation, ID: e.ID, Type: e.Type, Body: e.Body,
+			})
 		}
 	}
 	return records
+}
+
+// place is where a person is in a conversation.
+type place struct{ conversation, user string }
+
+// tails are the last messages that people's devices show, the slowest device's
+// of each.
+func (j *judgement) tails() map[place]int64 {
+	tails := map[place]int64{}
+	for name, d := range j.devices {
+		for _, v := range d.views {
+			p, tail := place{v.Conversation, d.user}, int64(0)
+			for _, r := range v.Rows {
+				tail = max(tail, r.Seq)
+			}
+			if known, ok := tails[p]; !j.overdue[name] && (!ok || tail < known) {
+				tails[p] = tail
+			}
+		}
+	}
+	return tails
+}
+
+func behind(tails map[place]int64, conversation string, e parley.Entry) bool {
+	tail, open := tails[place{conversation, e.Sender}]
+	return open && tail < e.Seq
 }
 
 // judgeDevice compares what a device shows with the log as far as the device can
@@ -164,7 +219,7 @@ func (j *judgement) judgeDevice(name deviceName, d deviceState) {
 	}
 	r := checker.Check(records, owed)
 	j.add(r)
-	score.Online, score.Shown = d.online, r.Shown
+	score.Told, score.Online, score.Shown = true, d.online, r.Shown
 	score.Wrong = r.Lost + r.Doubled + r.Reordered + r.Changed + r.Unexplained
 	j.score.Devices[name] = score
 }
@@ -198,33 +253,4 @@ func (j *judgement) add(r *checker.Report) {
 	j.score.Reordered += r.Reordered
 	j.score.Wrong += r.Changed + r.Unexplained
 	j.score.Examples = append(j.score.Examples, r.Examples...)
-}
-
-// agree finds out whether everybody shows the visitor's conversation, and the
-// same.
-func (j *judgement) agree() {
-	s := &j.score
-	for _, v := range j.devices[deviceVisitor].views {
-		messages := 0
-		if stream := j.stream(v.Conversation); stream != nil {
-			_, all := cut(*stream, 0)
-			messages = len(all)
-		}
-		s.Messages += messages
-		for _, name := range deviceNames() {
-			if messages > 0 && !j.shows(name, v.Conversation) {
-				s.Waiting = append(s.Waiting, name)
-			}
-		}
-	}
-	s.Agreed = s.Messages > 0 && len(s.Waiting) == 0 && s.InFlight == 0 && s.Lost+s.Doubled+s.Reordered+s.Wrong == 0
-}
-
-func (j *judgement) shows(name deviceName, conversation string) bool {
-	for _, v := range j.devices[name].views {
-		if v.Conversation == conversation && v.Complete {
-			return true
-		}
-	}
-	return false
 }

@@ -38,6 +38,13 @@ func shows(user string, seqs ...int64) deviceState {
 	return deviceState{user: user, online: true, views: []view{v}}
 }
 
+// loadingFrom is a device that shows m<seq>, and has not loaded what is older.
+func loadingFrom(user string, seq int64) deviceState {
+	d := shows(user, seq)
+	d.views[0].Complete = false
+	return d
+}
+
 func everybody(seqs ...int64) map[deviceName]deviceState {
 	return map[deviceName]deviceState{
 		deviceVisitor: shows(visitorUser, seqs...), devicePC: shows(agentUser, seqs...), deviceTablet: shows(agentUser, seqs...),
@@ -64,7 +71,7 @@ func sent(last, acked int64) (records []checker.Record) {
 
 func TestVerdict(t *testing.T) {
 	other := stored(3)
-	other[3].ID, other[3].Body = "another", textBody("another")
+	other[3].ID, other[3].Sender, other[3].Body = "another", "agt_2", textBody("another")
 	twice := append(stored(2), parley.Entry{Seq: 4, ID: "m3", Sender: visitorUser, Type: parley.EntryText, Body: textBody("m3")})
 	for _, test := range []struct {
 		name    string
@@ -112,8 +119,25 @@ func TestVerdict(t *testing.T) {
 			want: Score{Sent: 2, Acked: 2, Stored: 3, Messages: 3, InFlight: 1, Doubled: 1},
 		},
 		{
-			name: "sent by another program", log: other, devices: everybody(2, 3), senders: sent(3, 2),
+			name: "sent by another person", log: other, devices: everybody(2, 3), senders: sent(3, 2),
 			want: Score{Sent: 2, Acked: 2, Stored: 3, Elsewhere: 1, Messages: 3, InFlight: 1},
+		},
+		{
+			name: "sent, and the report is on its way", log: stored(3), devices: with(everybody(2, 3, 4), deviceVisitor, shows(visitorUser, 2, 3)), senders: sent(3, 2),
+			want: Score{Sent: 2, Acked: 2, Stored: 2, Messages: 3, InFlight: 1},
+		},
+		{
+			name: "sent by another program as the same user", log: stored(3), devices: everybody(2, 3, 4), senders: sent(3, 2),
+			want: Score{Sent: 2, Acked: 2, Stored: 3, Elsewhere: 1, Messages: 3, Agreed: true},
+		},
+		{
+			name: "still loading what is older", log: stored(2), devices: with(everybody(2, 3), devicePC, loadingFrom(agentUser, 3)), senders: sent(3, 2),
+			want: Score{Sent: 2, Acked: 2, Stored: 2, Messages: 2, Loading: []deviceName{devicePC}},
+		},
+		{
+			name: "an earlier visitor's", log: stored(2), senders: sent(3, 2),
+			devices: map[deviceName]deviceState{deviceVisitor: {user: "usr_2", views: []view{{Conversation: "cnv_2"}}}, deviceTablet: shows(agentUser, 2, 3)},
+			want:    Score{Sent: 2, Acked: 2, Stored: 2, Earlier: 2},
 		},
 		{
 			name: "not opened everywhere", log: stored(1), devices: with(everybody(2), deviceTablet, deviceState{user: agentUser}), senders: sent(2, 1),

@@ -39,10 +39,11 @@ type facts struct {
 
 // wording is everything the screen says in one language.
 type wording struct {
-	title                         string
-	page, agent, signIn, mqtt     string
-	terminal, log, stop, stopping string
-	gone, back                    string
+	title                     string
+	page, agent, signIn, mqtt string
+	terminal, expires         string
+	log, stop, stopping       string
+	gone, back                string
 }
 
 func words(l Language) wording {
@@ -50,14 +51,18 @@ func words(l Language) wording {
 		return wording{
 			title: "Parley 演示已启动。来试试看，能不能让它丢一条消息。",
 			page:  "演示页面", agent: "客服页面", signIn: "登录", mqtt: "MQTT 地址",
-			terminal: "粘贴到终端，它就是这位客服的又一台设备：", log: "服务器日志", stop: "按 Ctrl-C 停止。", stopping: "正在停止……",
+			terminal: "粘贴到终端，它就是这位客服的又一台设备：",
+			expires:  "其中的令牌一小时内有效。过期后请在演示页面复制新的一行，或重新启动演示。",
+			log:      "服务器日志", stop: "按 Ctrl-C 停止。", stopping: "正在停止……",
 			gone: "服务器（进程 %d）没了：%s", back: "服务器回来了（进程 %d），用时 %d 毫秒",
 		}
 	}
 	return wording{
 		title: "Parley is running. Try to make it lose a message.",
 		page:  "Demo page", agent: "Agent page", signIn: "Sign in", mqtt: "MQTT",
-		terminal: "Paste into a terminal, and it is one more device of this agent:", log: "Server log", stop: "Ctrl-C stops.", stopping: "Stopping …",
+		terminal: "Paste into a terminal, and it is one more device of this agent:",
+		expires:  "Its token is good for an hour. After that copy a new line from the demo page, or start the demo again.",
+		log:      "Server log", stop: "Ctrl-C stops.", stopping: "Stopping …",
 		gone: "server (pid %d) is gone: %s", back: "server is back (pid %d) after %d ms",
 	}
 }
@@ -106,7 +111,7 @@ func greeting(l Language, f facts) string {
 		fmt.Fprintf(&b, "  %s%s  %s\n", row[0], strings.Repeat(" ", widest-width(row[0])), row[1])
 	}
 	// The line to paste stands alone and unbroken, so that it can be selected whole.
-	fmt.Fprintf(&b, "\n  %s\n\n%s\n\n  %s\n\n", w.terminal, f.terminal, w.stop)
+	fmt.Fprintf(&b, "\n  %s\n\n%s\n\n  %s\n\n  %s\n\n", w.terminal, f.terminal, w.expires, w.stop)
 	return b.String()
 }
 

@@ -61,6 +61,62 @@ test("nothing is lost, whatever is pulled and killed", { timeout: 240_000 }, asy
   await page.close();
 });
 
+test("after a reload the page says only what is true", { timeout: 120_000 }, async () => {
+  const page = await begin();
+  expect(await page.verdict(2)).toEqual(perfect(2));
+  await page.recordStates();
+  for (let reload = 0; reload < 3; reload++) {
+    await page.page.reload();
+    expect(await page.verdict(2)).toEqual(perfect(2));
+    const states = await page.states();
+    for (const { title, numbers, server } of states) {
+      const counting = numbers.every((number) => number === "–");
+      expect([counting, title, numbers]).toEqual(
+        counting ? [true, "Waiting for the devices …", numbers] : [false, expect.stringMatching(/^2 messages, not on every|^Everybody has the same 2/), ["2", "2", "2", "0", "0", "0", "0"]],
+      );
+      expect(server).toContain("Running as process");
+    }
+  }
+  await page.close();
+});
+
+test("another visitor's messages are said to be so, and the tablet stays where it is", { timeout: 120_000 }, async () => {
+  const page = await begin();
+  expect(await page.verdict(2)).toEqual(perfect(2));
+  await page.newVisitor();
+  const { page: screen } = page;
+  await screen.getByRole("heading", { name: "The visitor has not written yet" }).waitFor();
+  await screen.getByText("2 of the stored messages are from earlier visitors").waitFor();
+  expect(await screen.locator("[data-device=visitor] .counts").textContent()).toBe("0 shown");
+  expect(await page.numbers()).toEqual(perfect(2));
+
+  await page.say("visitor", "another customer");
+  await page.choose("pc", "another customer");
+  await page.inside("pc").getByRole("button", { name: "Claim" }).click();
+  await page.message("tablet", "another customer").waitFor();
+  await page.say("visitor", "are you there?");
+  expect(await page.verdict(2)).toEqual(perfect(2));
+
+  // The older conversation is now the one that something has happened in last.
+  await page.choose("pc", "hello from the desk");
+  await page.say("pc", "one more thing");
+  await screen.getByText("3 of the stored messages are from earlier visitors").waitFor();
+  await screen.reload();
+  await page.message("pc", "one more thing").waitFor();
+  await page.message("tablet", "another customer").waitFor();
+  await screen.getByText("3 of the stored messages are from earlier visitors").waitFor();
+  expect(await page.message("tablet", "one more thing").count()).toBe(0);
+
+  // Whichever of the two it is: the one that was open here.
+  await page.choose("tablet", "one more thing");
+  await page.message("tablet", "one more thing").waitFor();
+  await screen.reload();
+  await page.message("tablet", "one more thing").waitFor();
+  await screen.getByText("3 of the stored messages are from earlier visitors").waitFor();
+  expect(await page.message("tablet", "another customer").count()).toBe(0);
+  await page.close();
+});
+
 test("a pulled cable holds back one device only", { timeout: 120_000 }, async () => {
   const page = await begin();
   await page.pull("pc");
@@ -69,6 +125,21 @@ test("a pulled cable holds back one device only", { timeout: 120_000 }, async ()
   expect(await page.message("pc", "can you hear me").count()).toBe(0);
   await page.plug("pc");
   await page.message("pc", "can you hear me").waitFor();
+  await page.close();
+});
+
+test.each(["en-US", "zh-CN"])("nothing covers the buttons of a narrow page (%s)", { timeout: 120_000 }, async (locale) => {
+  const page = await DemoPage.open(browser, demo, { viewport: { width: 390, height: 844 }, locale });
+  await page.kill();
+  const after = page.page.locator(".server .after");
+  await after.waitFor();
+  const button = await page.page.locator("[data-action=kill]").boundingBox();
+  for (const text of [after, page.page.locator(".server .dot")]) {
+    const box = await text.boundingBox();
+    if (!box || !button) throw new Error("it is not drawn");
+    expect(box.x + box.width).toBeLessThanOrEqual(390);
+    expect(box.y + box.height <= button.y || box.x + box.width <= button.x).toBe(true);
+  }
   await page.close();
 });
 

@@ -9,6 +9,7 @@ import { loadConfig, type Config } from "../device/config";
 import { keepFocusPolite } from "../device/focus";
 import { Reporter } from "../device/reporter";
 import { DeskFace } from "./desk";
+import { followAlong, keepOpen } from "./open";
 import { WatchedClient } from "./watched";
 
 const local = webStorage(() => localStorage);
@@ -30,7 +31,7 @@ let drawn = false;
 client.on("session", () => {
   if (drawn) return;
   drawn = true;
-  draw();
+  void draw();
 });
 client.start();
 
@@ -48,7 +49,7 @@ function startOver(): void {
   location.reload();
 }
 
-function draw(): void {
+async function draw(): Promise<void> {
   const desk = defineComponent(() => {
     provideWords();
     return () => h(DeskPage, { client, onSignOut: startOver });
@@ -57,30 +58,7 @@ function draw(): void {
   const reporter = new Reporter(new DeskFace(client), config.pages);
   client.watch(() => reporter.look());
   client.on("state", () => reporter.look());
-  if (config.device === "tablet") followAlong();
-  else keepOpen();
-  reporter.start();
-}
-
-/** Opens on this device what the agent claims on the other one. */
-function followAlong(): void {
-  const known = new Set<string>();
-  client.on("conversations", (conversations) => {
-    const me = client.session?.user;
-    const mine = [...conversations.values()].filter(({ status, assignee }) => status === "open" && assignee?.id === me);
-    const news = mine.filter(({ conversation }) => !known.has(conversation)).sort((a, b) => a.updatedAt - b.updatedAt);
-    for (const { conversation } of news) known.add(conversation);
-    const newest = news.at(-1);
-    if (newest) location.hash = newest.conversation;
-  });
-}
-
-/** Opens again after a reload what was open before. */
-function keepOpen(): void {
-  const before = local.get(openKey);
-  const stop = client.on("conversations", (conversations) => {
-    stop();
-    if (before && !location.hash && conversations.has(before)) location.hash = before;
-  });
-  addEventListener("hashchange", () => local.set(openKey, location.hash.slice(1)));
+  await keepOpen(client, local, openKey);
+  if (config.device === "tablet") followAlong(client);
+  reporter.start(); // before, it would tell of a screen that is about to change
 }

@@ -3,13 +3,15 @@ import { useEffect } from "preact/hooks";
 import type { Language } from "../protocol";
 import type { Device } from "./control";
 import { DeviceFrame } from "./device";
-import type { Picture } from "./picture";
+import { counts, type Picture } from "./picture";
 import type { Relay } from "./relay";
 import { Scoreboard } from "./scoreboard";
 import { ServerPanel, TerminalPanel } from "./server";
 import { textsOf } from "./texts";
 
 export interface AppProps {
+  /** This load of the page. */
+  run: string;
   devices: readonly Device[];
   relay: Relay;
   picture: Picture;
@@ -18,12 +20,13 @@ export interface AppProps {
   speak(language: Language): void;
 }
 
-export function App({ devices, relay, picture, stopped, language, speak }: AppProps): JSX.Element {
+export function App({ run, devices, relay, picture, stopped, language, speak }: AppProps): JSX.Element {
   const texts = textsOf(language);
   useEffect(() => {
     document.documentElement.lang = language;
     document.title = `Parley · ${texts.title}`;
   }, [language]);
+  const counted = counts(picture, run);
   const end = stopped ? "stopped" : relay.superseded ? "superseded" : "";
   return (
     <>
@@ -35,14 +38,15 @@ export function App({ devices, relay, picture, stopped, language, speak }: AppPr
         </div>
         <LanguageSwitch language={language} speak={speak} label={texts.language} />
       </header>
-      <Scoreboard picture={picture} texts={texts} end={end} />
+      <Scoreboard picture={picture} counted={counted} texts={texts} end={end} />
       <main class={end ? "ended" : ""}>
         {devices.map((device) => (
           <DeviceFrame
             key={device.name}
             device={device}
             plugged={picture.cables.get(device.name) ?? true}
-            score={picture.score.devices.get(device.name)}
+            score={picture.score.run === run ? picture.score.devices.get(device.name) : undefined}
+            counted={counted}
             relay={relay}
             language={language}
             texts={texts}

@@ -13,13 +13,15 @@ export interface DeviceFrameProps {
   device: Device;
   plugged: boolean;
   score: DeviceScore | undefined;
+  /** Whether the numbers of the score belong together. */
+  counted: boolean;
   relay: Relay;
   language: Language;
   texts: Texts;
 }
 
 /** A device: what it shows, how it is doing, and its cable. */
-export function DeviceFrame({ device, plugged, score, relay, language, texts }: DeviceFrameProps): JSX.Element {
+export function DeviceFrame({ device, plugged, score, counted, relay, language, texts }: DeviceFrameProps): JSX.Element {
   const { name } = device;
   const frame = useRef<HTMLIFrameElement>(null);
   const wanted = `${device.origin}/demo/${name === "visitor" ? "shop" : "agent"}.html?locale=${language}`;
@@ -49,31 +51,7 @@ export function DeviceFrame({ device, plugged, score, relay, language, texts }: 
       </header>
       <iframe ref={frame} src={source} title={title} />
       <footer>
-        <p class="counts">
-          <b data-count="shown">{score?.shown ?? 0}</b> {texts.shown}
-          {score && score.behind > 0 && (
-            <span class="busy">
-              {" "}
-              · <b>{score.behind}</b> {texts.behind}
-            </span>
-          )}
-          {score && score.sent > 0 && (
-            <span>
-              {" "}
-              ·{" "}
-              <b>
-                {score.acked}/{score.sent}
-              </b>{" "}
-              {texts.deviceAcked}
-            </span>
-          )}
-          {score && score.wrong > 0 && (
-            <span class="bad">
-              {" "}
-              · <b>{score.wrong}</b> {texts.wrongHere}
-            </span>
-          )}
-        </p>
+        <Counts score={counted && score?.told ? score : undefined} texts={texts} />
         <div class="buttons">
           <button type="button" data-action="flood" disabled={!canSend} title={canSend ? undefined : texts.floodNeedsClaim} onClick={() => relay.flood(name, 200)}>
             <Icon name="flood" />
@@ -89,6 +67,37 @@ export function DeviceFrame({ device, plugged, score, relay, language, texts }: 
         </div>
       </footer>
     </article>
+  );
+}
+
+/** What the device shows and has sent; of one that has not told yet, nothing. */
+function Counts({ score, texts }: { score: DeviceScore | undefined; texts: Texts }): JSX.Element {
+  return (
+    <p class="counts">
+      <b data-count="shown">{score?.shown ?? texts.unknown}</b> {texts.shown}
+      {score && score.behind > 0 && (
+        <span class="busy">
+          {" "}
+          · <b>{score.behind}</b> {texts.behind}
+        </span>
+      )}
+      {score && score.sent > 0 && (
+        <span>
+          {" "}
+          ·{" "}
+          <b>
+            {score.acked}/{score.sent}
+          </b>{" "}
+          {texts.deviceAcked}
+        </span>
+      )}
+      {score && score.wrong > 0 && (
+        <span class="bad">
+          {" "}
+          · <b>{score.wrong}</b> {texts.wrongHere}
+        </span>
+      )}
+    </p>
   );
 }
 

@@ -5,7 +5,7 @@ import { render } from "preact";
 import type { Language } from "../protocol";
 import { App } from "./app";
 import { loadDevices } from "./control";
-import { decodePicture } from "./picture";
+import { decodePicture, type Picture } from "./picture";
 import { Relay } from "./relay";
 import { chooseLanguage } from "./texts";
 
@@ -16,7 +16,7 @@ const devices = await loadDevices();
 const run = Array.from(crypto.getRandomValues(new Uint8Array(12)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 const relay = new Relay(run, draw);
 let language = chooseLanguage(local.get(key) ?? "", navigator.languages);
-let picture = decodePicture(undefined);
+let picture: Picture | undefined; // until then there is nothing to say
 let stopped = false;
 
 function speak(chosen: Language): void {
@@ -26,7 +26,7 @@ function speak(chosen: Language): void {
 }
 
 function draw(): void {
-  render(<App devices={devices} relay={relay} picture={picture} stopped={stopped} language={language} speak={speak} />, document.body);
+  if (picture) render(<App run={run} devices={devices} relay={relay} picture={picture} stopped={stopped} language={language} speak={speak} />, document.body);
 }
 
 const events = new EventSource("/demo/events");
@@ -41,4 +41,3 @@ events.onerror = () => {
 };
 
 await relay.start();
-draw();

@@ -9,10 +9,16 @@ export interface Picture {
 }
 
 export interface Score {
+  /** The load of the page that it is about. */
+  readonly run: string;
+  /** Every device has told what it shows: from now on the numbers belong together. */
+  readonly settled: boolean;
   readonly sent: number;
   readonly acked: number;
   readonly stored: number;
   readonly elsewhere: number;
+  /** Of the stored ones, those of other visitors than the one on the page. */
+  readonly earlier: number;
   readonly inFlight: number;
   readonly lost: number;
   readonly doubled: number;
@@ -20,12 +26,16 @@ export interface Score {
   readonly wrong: number;
   readonly messages: number;
   readonly waiting: readonly string[];
+  /** Devices that do not show the beginning of the conversation yet. */
+  readonly loading: readonly string[];
   readonly agreed: boolean;
   readonly examples: readonly string[];
   readonly devices: ReadonlyMap<string, DeviceScore>;
 }
 
 export interface DeviceScore {
+  /** Whether it has told anything yet. */
+  readonly told: boolean;
   readonly online: boolean;
   readonly sent: number;
   readonly acked: number;
@@ -33,6 +43,9 @@ export interface DeviceScore {
   readonly behind: number;
   readonly wrong: number;
 }
+
+/** Whether the numbers of a picture are about this load of the page, and belong together. */
+export const counts = ({ score }: Picture, run: string): boolean => score.settled && score.run === run;
 
 type Json = ReturnType<typeof parseJson>;
 
@@ -44,10 +57,13 @@ export function decodePicture(value: Json): Picture {
     server: { up: truth(server, "up"), pid: number(server, "pid"), starts: number(server, "starts"), backAfter: number(server, "backAfter") },
     cables: new Map(Object.entries(object(child(value, "cables"))).map(([name, plugged]) => [name, plugged === true])),
     score: {
+      run: text(score, "run"),
+      settled: truth(score, "settled"),
       sent: number(score, "sent"),
       acked: number(score, "acked"),
       stored: number(score, "stored"),
       elsewhere: number(score, "elsewhere"),
+      earlier: number(score, "earlier"),
       inFlight: number(score, "inFlight"),
       lost: number(score, "lost"),
       doubled: number(score, "doubled"),
@@ -55,6 +71,7 @@ export function decodePicture(value: Json): Picture {
       wrong: number(score, "wrong"),
       messages: number(score, "messages"),
       waiting: texts(score, "waiting"),
+      loading: texts(score, "loading"),
       agreed: truth(score, "agreed"),
       examples: texts(score, "examples"),
       devices: new Map(Object.entries(object(child(score, "devices"))).map(([name, device]) => [name, decodeDevice(device)])),
@@ -64,6 +81,7 @@ export function decodePicture(value: Json): Picture {
 
 function decodeDevice(value: Json): DeviceScore {
   return {
+    told: truth(value, "told"),
     online: truth(value, "online"),
     sent: number(value, "sent"),
     acked: number(value, "acked"),
@@ -76,6 +94,11 @@ function decodeDevice(value: Json): DeviceScore {
 const object = (value: Json): Readonly<Record<string, unknown>> => (isObject(value) ? value : {});
 const child = (value: Json, name: string): Json => object(value)[name];
 const truth = (value: Json, name: string): boolean => child(value, name) === true;
+
+function text(value: Json, name: string): string {
+  const found = child(value, name);
+  return typeof found === "string" ? found : "";
+}
 
 function number(value: Json, name: string): number {
   const found = child(value, name);

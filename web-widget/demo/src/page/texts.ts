@@ -16,8 +16,8 @@ const en = {
   elsewhere: (n: number) => `${n} of the stored messages came from other programs.`,
   verdict: {
     starting: "Waiting for the devices …",
-    empty: "Nobody has written anything yet",
-    waiting: (n: number) => (n === 1 ? "1 message, not open on every device yet" : `${n} messages, not open on every device yet`),
+    empty: "The visitor has not written yet",
+    waiting: (n: number) => (n === 1 ? "1 message, not on every device yet" : `${n} messages, not on every device yet`),
     flight: (n: number) => (n === 1 ? "1 message in flight" : `${n} messages in flight`),
     agreed: (n: number) => (n === 1 ? "Everybody has the same message" : `Everybody has the same ${n} messages`),
     wrong: "Something went wrong",
@@ -25,10 +25,12 @@ const en = {
     stopped: "The demo has been stopped",
   },
   hint: {
-    starting: "They sign in by themselves.",
+    starting: "They sign in by themselves, and load what they showed before.",
     empty: "Write something as the visitor, or press Flood.",
     queued: "Open the conversation on the agent’s PC and claim it. The tablet then follows by itself.",
     waiting: (names: string) => `It is not open yet on: ${names}.`,
+    loading: (names: string) => `Still loading what is older: ${names}.`,
+    earlier: (n: number) => (n === 1 ? "1 of the stored messages is from an earlier visitor." : `${n} of the stored messages are from earlier visitors.`),
     flight: "On their way. It takes a moment.",
     cable: "They wait for the cable that is pulled. Plug it in again.",
     server: "They wait for the server, which is starting again.",
@@ -60,11 +62,13 @@ const en = {
     tablet: "the same agent, another device",
   } as Readonly<Record<string, string>>,
   terminal: "A terminal as one more device",
-  terminalText: "Copy a mosquitto_sub line, and paste it into a terminal. It is one more device of the agent.",
+  terminalText: "Copy a mosquitto_sub line, and paste it into a terminal. It is one more device of the agent. Its token is good for an hour; after that copy a new one.",
   copy: "Copy the line",
   copied: "Copied",
   notNow: "The server is not there just now",
   and: ", ",
+  space: " ",
+  unknown: "–",
 };
 
 export type Texts = typeof en;
@@ -85,8 +89,8 @@ const zh: Texts = {
   elsewhere: (n) => `其中 ${n} 条消息来自其他程序。`,
   verdict: {
     starting: "正在等待设备……",
-    empty: "还没有任何消息",
-    waiting: (n) => `共 ${n} 条消息，还有设备没有打开对话`,
+    empty: "这位访客还没有写过消息",
+    waiting: (n) => `共 ${n} 条消息，还没有显示在所有设备上`,
     flight: (n) => `${n} 条消息在途`,
     agreed: (n) => `所有设备都有相同的 ${n} 条消息`,
     wrong: "出问题了",
@@ -94,10 +98,12 @@ const zh: Texts = {
     stopped: "演示已停止",
   },
   hint: {
-    starting: "设备会自动登录。",
+    starting: "设备会自动登录，并加载之前显示的内容。",
     empty: "以访客身份写点什么，或点“连发 200 条”。",
     queued: "在客服的电脑上打开对话并点“接待”，平板会自动跟上。",
     waiting: (names) => `还没有打开对话的设备：${names}。`,
+    loading: (names) => `正在加载更早的消息：${names}。`,
+    earlier: (n) => `已存储的消息中有 ${n} 条来自以前的访客。`,
     flight: "正在路上，请稍候。",
     cable: "它们在等拔掉的网线。把网线插回去吧。",
     server: "它们在等服务器重新启动。",
@@ -125,11 +131,13 @@ const zh: Texts = {
   devices: { visitor: "访客", pc: "客服的电脑", tablet: "客服的平板" },
   about: { visitor: "装有聊天窗口的网店", pc: "客服页面", tablet: "同一位客服的另一台设备" },
   terminal: "终端也是一台设备",
-  terminalText: "复制一行 mosquitto_sub 命令，粘贴到终端，它就是这位客服的又一台设备。",
+  terminalText: "复制一行 mosquitto_sub 命令，粘贴到终端，它就是这位客服的又一台设备。其中的令牌一小时内有效，过期后再复制一行。",
   copy: "复制命令",
   copied: "已复制",
   notNow: "服务器暂时不在",
   and: "、",
+  space: "",
+  unknown: "–",
 };
 
 const known: Readonly<Record<Language, Texts>> = { en, zh };
