@@ -120,9 +120,20 @@ func (i Identity) ownDevice(t Topic) bool { return t.User == i.User && t.Device 
 // MayIn reports whether i may do action in c: nil, or an *Error. It is pure. To
 // somebody who may not even read c, and to everybody if c does not exist, every
 // answer is CodeNotFound, so that ids cannot be probed.
+//
+// There is one exception: staff who claim what a colleague is responsible for
+// are told CodeConflict. Who loses a race has to know that it was one. It tells
+// no secret: every conversation that is open was in the queue first, where all
+// staff of its site could read it. What is closed hides again.
 func (i Identity) MayIn(action Action, c Conversation) error {
-	if i.Site != c.Site || !c.Exists() || !i.mayRead(c) {
-		return Errorf(CodeNotFound, "no such conversation")
+	if i.Site != c.Site || !c.Exists() {
+		return errNoConversation()
+	}
+	if action == ActionClaim && i.cameSecondTo(c) {
+		return Errorf(CodeConflict, "another agent has claimed this conversation")
+	}
+	if !i.mayRead(c) {
+		return errNoConversation()
 	}
 	switch action {
 	case ActionRead:
@@ -136,6 +147,8 @@ func (i Identity) MayIn(action Action, c Conversation) error {
 	}
 	return Errorf(CodeForbidden, "unknown action")
 }
+
+func errNoConversation() *Error { return Errorf(CodeNotFound, "no such conversation") }
 
 func (i Identity) mayRead(c Conversation) bool {
 	if i.Role.Supervises() {
@@ -174,10 +187,13 @@ func (i Identity) mayClaim(c Conversation) error {
 		return Errorf(CodeForbidden, "only agents claim conversations")
 	case c.Status == StatusClosed:
 		return Errorf(CodeClosed, "the conversation is closed")
-	case c.Status == StatusOpen && !i.TakesPart(c) && !i.Role.Supervises():
-		return Errorf(CodeConflict, "another agent has claimed this conversation")
 	}
 	return nil
+}
+
+// cameSecondTo reports whether a colleague has c, whom i may not relieve of it.
+func (i Identity) cameSecondTo(c Conversation) bool {
+	return c.Status == StatusOpen && i.Role.Staff() && !i.TakesPart(c) && !i.Role.Supervises()
 }
 
 func (i Identity) mayClose(c Conversation) error {

@@ -78,7 +78,7 @@ func TestMayIn(t *testing.T) {
 	}
 	visitor, stranger := who(parley.RoleVisitor, "vis"), who(parley.RoleVisitor, "other")
 	agent, colleague := who(parley.RoleAgent, "agt"), who(parley.RoleAgent, "agt2")
-	supervisor := who(parley.RoleSupervisor, "sup")
+	supervisor, bot := who(parley.RoleSupervisor, "sup"), who(parley.RoleBot, "agt")
 
 	const ok = parley.Code("")
 	type answers struct{ read, send, claim, close parley.Code }
@@ -96,7 +96,11 @@ func TestMayIn(t *testing.T) {
 		"agent in queued":         {agent, queued, answers{ok, parley.CodeForbidden, ok, parley.CodeForbidden}},
 		"agent in own open":       {agent, open, answers{ok, ok, ok, ok}},
 		"agent in own closed":     {agent, closed, answers{ok, parley.CodeClosed, parley.CodeClosed, ok}},
-		"colleague in open":       {colleague, open, hidden},
+		"colleague in open":       {colleague, open, answers{parley.CodeNotFound, parley.CodeNotFound, parley.CodeConflict, parley.CodeNotFound}},
+		"colleague, other site":   {colleague, elsewhere, hidden},
+		"bot in queued":           {bot, queued, hidden},
+		"bot in open":             {bot, open, hidden},
+		"stranger claims queued":  {stranger, queued, hidden},
 		"colleague in closed":     {colleague, closed, hidden},
 		"supervisor, missing":     {supervisor, missing, hidden},
 		"supervisor in open":      {supervisor, open, answers{ok, ok, ok, ok}},

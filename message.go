@@ -3,6 +3,7 @@ package parley
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 	"unicode/utf8"
 )
 
@@ -33,33 +34,53 @@ func NewText(id, text string) Draft {
 }
 
 // DecodeDraft reads a draft from a payload and returns it in canonical form:
-// fields it does not know are dropped, the body is encoded anew. A refusal
-// carries the message id where the payload has a valid one.
+// members it does not know are dropped, the body is encoded anew. Names are
+// compared exactly, and a known member that is given twice is refused: nobody
+// can say which one its sender meant. So is half of a surrogate pair, anywhere.
+// A refusal carries the message id where the payload has a valid one.
 func DecodeDraft(payload []byte) (Draft, error) {
-	var raw struct {
-		ID   any             `json:"id"`
-		Type any             `json:"type"`
-		Body json.RawMessage `json:"body"`
-	}
-	if err := json.Unmarshal(payload, &raw); err != nil {
+	id, kind, body := member{name: "id"}, member{name: "type"}, member{name: "body"}
+	if !json.Valid(payload) || !readMembers(payload, &id, &kind, &body) {
 		return Draft{}, Errorf(CodeInvalid, "the payload is not a JSON object {id, type, body}")
 	}
-	id, _ := raw.ID.(string)
-	if !ValidMessageID(id) {
+	if id.twice {
+		return Draft{}, givenTwice(id)
+	}
+	d := Draft{Body: body.value}
+	if d.ID, _ = unquote(id.value); !ValidMessageID(d.ID) {
 		return Draft{}, Errorf(CodeInvalid, "id must be a string of %d to %d characters of A-Z a-z 0-9 - _", MinMessageIDLength, MaxMessageIDLength)
 	}
-	kind, _ := raw.Type.(string)
-	d := Draft{ID: id, Type: EntryType(kind), Body: raw.Body}
-	if err := d.canonicalise(utf8.Valid(payload)); err != nil {
-		return Draft{}, err.About(id)
+	if err := checkCharacters(payload); err != nil {
+		return Draft{}, err.About(d.ID)
+	}
+	for _, m := range []member{kind, body} {
+		if m.twice {
+			return Draft{}, givenTwice(m).About(d.ID)
+		}
+	}
+	name, _ := unquote(kind.value)
+	d.Type = EntryType(name)
+	if err := d.canonicalise(); err != nil {
+		return Draft{}, err.About(d.ID)
 	}
 	return d, nil
 }
 
-func (d *Draft) canonicalise(validUTF8 bool) *Error {
-	if !validUTF8 {
+func checkCharacters(payload []byte) *Error {
+	switch {
+	case !utf8.Valid(payload):
 		return Errorf(CodeInvalid, "the text is not valid UTF-8")
+	case halfSurrogate(payload):
+		return Errorf(CodeInvalid, `the text holds half of a surrogate pair (\ud800 to \udfff), which is not a character`)
 	}
+	return nil
+}
+
+func givenTwice(m member) *Error {
+	return Errorf(CodeInvalid, "%s is given twice", m.name)
+}
+
+func (d *Draft) canonicalise() *Error {
 	if len(d.Body) > MaxBodyBytes {
 		return tooLarge(len(d.Body))
 	}
@@ -72,17 +93,30 @@ func (d *Draft) canonicalise(validUTF8 bool) *Error {
 }
 
 func (d *Draft) canonicaliseText() *Error {
-	var b struct {
-		Text *string `json:"text"`
+	text := member{name: "text"}
+	isObject := readMembers(d.Body, &text)
+	if text.twice {
+		return givenTwice(text)
 	}
-	if err := json.Unmarshal(d.Body, &b); err != nil || b.Text == nil {
+	if inner, plain := plainString(text.value); plain && len(inner) > 0 && !escapesLineEnd(inner) {
+		d.Body = slices.Concat([]byte(`{"text":`), text.value, []byte(`}`)) // what NewText would make of it
+		return nil
+	}
+	s, isString := unquote(text.value)
+	switch {
+	case !isObject || !isString:
 		return Errorf(CodeInvalid, `the body of a text message is {"text": "…"}`)
-	}
-	if *b.Text == "" {
+	case s == "":
 		return Errorf(CodeInvalid, "the text is empty")
 	}
-	d.Body = NewText(d.ID, *b.Text).Body
+	d.Body = NewText(d.ID, s).Body
 	return nil
+}
+
+// escapesLineEnd reports whether encoding/json would escape a character of a
+// text that needs no escapes: the line ends of JavaScript, U+2028 and U+2029.
+func escapesLineEnd(text []byte) bool {
+	return bytes.Contains(text, []byte("\u2028")) || bytes.Contains(text, []byte("\u2029"))
 }
 
 func tooLarge(n int) *Error {

@@ -70,9 +70,50 @@ func TestDecodeDraftRefuses(t *testing.T) {
 	}
 }
 
+// A refusal says what is wrong, not what would have been found wrong later.
+func TestDecodeDraftSaysWhy(t *testing.T) {
+	for payload, why := range map[string]string{
+		`null`: "not a JSON object",
+		`7`:    "not a JSON object",
+		`{"id":null,"type":"text","body":{"text":"x"}}`:                           "id must be a string",
+		`{"ID":"msg_12345","type":"text","body":{"text":"x"}}`:                    "id must be a string",
+		`{"id":"msg_12345","id":"msg_12345","type":"text","body":{"text":"x"}}`:   "id is given twice",
+		`{"id":"msg_12345","type":"text","body":{"text":"x"},"body":{"text":""}}`: "body is given twice",
+		`{"id":"msg_12345","type":"text","body":{"text":"x\ud800"}}`:              "half of a surrogate pair",
+		`{"id":"msg_12345","type":"text","body":{"text":null}}`:                   "the body of a text message is",
+	} {
+		_, err := parley.DecodeDraft([]byte(payload))
+		if e := parley.ErrorOf(err); e == nil || e.Code != parley.CodeInvalid || !strings.Contains(e.Message, why) {
+			t.Errorf("%s: got %v, want %q", payload, err, why)
+		}
+	}
+}
+
+func BenchmarkDecodeDraft(b *testing.B) {
+	for name, text := range map[string]string{
+		"short":   "Hello, is my order on the way? 你好",
+		"escaped": `one\ntwo \"quoted\" \u4f60\ud83d\ude00`,
+		"1KiB":    strings.Repeat("abcdefgh", 128),
+		"64KiB":   strings.Repeat("abcdefgh", 8000),
+	} {
+		payload := []byte(`{"id":"msg_7k2abcdefghijklmnopqrstuv","type":"text","body":{"text":"` + text + `"}}`)
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := parley.DecodeDraft(payload); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
 func FuzzDecodeDraft(f *testing.F) {
 	f.Add([]byte(`{"id":"msg_12345","type":"text","body":{"text":"hi"}}`))
-	f.Add([]byte(`{"id":"msg_12345","type":"text","body":{"text":"\ud800"}}`))
+	for _, text := range []string{`\ud800`, `\udc00`, `\udc00\ud800`, `\ud83d\ude00`, `\\ud800`, `\"`} {
+		f.Add([]byte(`{"id":"msg_12345","type":"text","body":{"text":"` + text + `"}}`))
+	}
+	f.Add([]byte(`{"x":[{"}":"\\"}],"id":"msg_12345","ID":1,"type":"text","body":{"text":"hi","text":"ho"},"body":{}}`))
 	f.Add([]byte("{\"id\":\"msg_12345\",\"body\":{\"text\":\"\xff\"}}"))
 	f.Fuzz(func(t *testing.T, payload []byte) {
 		d, err := parley.DecodeDraft(payload)
@@ -85,6 +126,14 @@ func FuzzDecodeDraft(f *testing.F) {
 		if !parley.ValidMessageID(d.ID) || len(d.Body) > 2*len(payload) || !json.Valid(d.Body) {
 			t.Fatalf("accepted %+v", d)
 		}
+		if want := plainDraft(t, payload); d.ID != want.ID || !bytes.Equal(d.Body, want.Body) {
+			t.Fatalf("%s: got %q %s, want %q %s", payload, d.ID, d.Body, want.ID, want.Body)
+		}
+		const replacement = "\ufffd"
+		written := bytes.Contains(payload, []byte(replacement)) || bytes.Contains(bytes.ToLower(payload), []byte(`\ufffd`))
+		if bytes.Contains(d.Body, []byte(replacement)) && !written {
+			t.Fatalf("%s: something was replaced in %s", payload, d.Body)
+		}
 		again, err := json.Marshal(d)
 		if err != nil {
 			t.Fatal(err)
@@ -94,6 +143,28 @@ func FuzzDecodeDraft(f *testing.F) {
 			t.Fatalf("canonical form is not stable: %s then %s (%v)", d.Body, twice.Body, err)
 		}
 	})
+}
+
+// plainDraft reads an acceptable payload in the slow way.
+func plainDraft(t *testing.T, payload []byte) parley.Draft {
+	t.Helper()
+	members := func(data []byte) map[string]json.RawMessage { // a map's names are compared exactly
+		var m map[string]json.RawMessage
+		if err := json.Unmarshal(data, &m); err != nil {
+			t.Fatalf("%s was accepted: %v", data, err)
+		}
+		return m
+	}
+	var id, text string
+	outer := members(payload)
+	err := json.Unmarshal(outer["id"], &id)
+	if err == nil {
+		err = json.Unmarshal(members(outer["body"])["text"], &text)
+	}
+	if err != nil {
+		t.Fatalf("%s was accepted: %v", payload, err)
+	}
+	return parley.NewText(id, text)
 }
 
 func TestEntryWireForm(t *testing.T) {

@@ -1,5 +1,7 @@
 package parley
 
+import "time"
+
 // Subscription is a filter that a device holds.
 type Subscription struct {
 	Filter string
@@ -15,13 +17,24 @@ type Cursor struct {
 }
 
 // Session is what the server keeps of a device while it is away: what it
-// subscribes to and how far it got. The log is its queue.
+// subscribes to and how far it got. The log is its queue. The cursors are not
+// here: there may be very many, and a device that comes back needs those of what
+// has changed.
 type Session struct {
 	Device        string // Identity.DeviceKey
 	Generation    int64  // raised by every connect; a save with an older one is refused
 	Present       bool   // it existed before this connect
 	Subscriptions []Subscription
-	Cursors       []Cursor
+	Seen          int64 // see CursorSave.Seen
+}
+
+// SubscriptionSave is a subscription to be stored, with the positions that it
+// starts from.
+type SubscriptionSave struct {
+	Subscription
+	Starts []Cursor // for streams in which the device has no cursor yet
+	Reset  bool     // Starts replace the cursors that are there, and Seen falls to 0
+	Seen   int64    // see CursorSave.Seen; 0 leaves it as it is
 }
 
 // CursorSave is one cursor to be saved for a device. A save whose Generation is
@@ -31,4 +44,12 @@ type CursorSave struct {
 	Device     string
 	Generation int64
 	Cursor     Cursor
+	// Seen is a server time in Unix milliseconds: in every conversation that has
+	// not changed since, the device has acknowledged all that its membership
+	// filters deliver. 0 says nothing. It never falls.
+	Seen int64
 }
+
+// MaxSessionExpiry bounds how long a session can outlive its connection,
+// whatever is configured: Sessions of devices that never come back must end.
+const MaxSessionExpiry = 400 * 24 * time.Hour

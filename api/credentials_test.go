@@ -116,6 +116,28 @@ func TestMissingMembersAreRefused(t *testing.T) {
 	}
 }
 
+func TestMembersAreTakenByExactlyTheirNames(t *testing.T) {
+	f := setup(t, nil)
+	for body, status := range map[string]int{
+		`{"siteKey":"key_1"}`:                                            http.StatusCreated,
+		`{"siteKey":"key_1","SITEKEY":"key_9","NAME":7}`:                 http.StatusCreated, // others, hence ignored
+		`{"siteKey":"key_1","unknown":null,"more":1,"more":{"a":[]}}`:    http.StatusCreated,
+		`{"s\u0069teKey":"key_1"}`:                                       http.StatusCreated,
+		`{"SiteKey":"key_1"}`:                                            http.StatusBadRequest,
+		`{"siteKey":"key_1","siteKey":"key_1"}`:                          http.StatusBadRequest,
+		`{"siteKey":"key_1","name":"a","n\u0061me":"b"}`:                 http.StatusBadRequest,
+		`{"siteKey":"key_1","name":null}`:                                http.StatusBadRequest,
+		`{"siteKey":"key_1"}{"name":"a"}`:                                http.StatusBadRequest,
+		`{"siteKey":"key_1",}`:                                           http.StatusBadRequest,
+		`{"siteKey":"key_1","name":{"siteKey":"key_1","siteKey":"key"}}`: http.StatusBadRequest,
+	} {
+		r := f.do(t, request{method: "POST", path: "/v1/visitor-sessions", body: body})
+		if r.status != status {
+			t.Errorf("%s: status %d, want %d: %s", body, r.status, status, r.body)
+		}
+	}
+}
+
 func TestBodiesThatAreNotObjectsAreRefused(t *testing.T) {
 	f := setup(t, nil)
 	for path := range bodies(f) {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strconv"
 	"time"
@@ -47,12 +48,15 @@ const (
 // it is the one that logs.
 func (s *Server) handleError(err error, c echo.Context) {
 	if c.Response().Committed {
-		s.logError(c, err) // the client has seen a cut answer
+		s.logFailure(c, slog.LevelError, err) // the client has seen a cut answer
 		return
 	}
 	refusal, status := refusalOf(err)
-	if refusal.Code == parley.CodeInternal || refusal.Code == parley.CodeUnavailable {
-		s.logError(c, err)
+	switch refusal.Code {
+	case parley.CodeInternal:
+		s.logFailure(c, slog.LevelError, err)
+	case parley.CodeUnavailable: // also by many sign-ins at once; a store that is down says so itself
+		s.logFailure(c, slog.LevelInfo, err)
 	}
 	h := c.Response().Header()
 	h.Set("Cache-Control", "no-store")
@@ -63,15 +67,18 @@ func (s *Server) handleError(err error, c echo.Context) {
 		h.Set("WWW-Authenticate", `Bearer realm="parley"`)
 	}
 	if err := writeProblem(c, refusal, status); err != nil {
-		s.logError(c, err)
+		s.logFailure(c, slog.LevelError, err)
 	}
 }
 
-func (s *Server) logError(c echo.Context, err error) {
+// logFailure logs what an operator may have to do something about. Above
+// slog.LevelInfo are only failures of ours, never what any visitor can bring
+// about: else visitors could fill the log that somebody is woken by.
+func (s *Server) logFailure(c echo.Context, level slog.Level, err error) {
 	if errors.Is(c.Request().Context().Err(), context.Canceled) {
 		return // the client has left; nothing failed
 	}
-	s.options.Logger.ErrorContext(c.Request().Context(), "http request failed",
+	s.options.Logger.Log(c.Request().Context(), level, "http request failed",
 		"request", c.Response().Header().Get(echo.HeaderXRequestID), "route", c.Path(), "err", err)
 }
 

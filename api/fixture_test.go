@@ -76,7 +76,7 @@ func (f *fixture) openParts(t *testing.T) {
 	ctx := context.Background()
 	f.store = must(sqlite.Open(ctx, sqlite.Options{Dir: t.TempDir()}))(t)
 	t.Cleanup(func() { _ = f.store.Close() })
-	f.bridge = must(bridge.New(ctx, f.store, bridge.Options{}))(t)
+	f.bridge = must(bridge.New(ctx, f.store, bridge.Options{NewConversations: 10_000}))(t)
 	t.Cleanup(func() { _ = f.bridge.Close() })
 	f.access = must(access.New(ctx, f.store, access.Options{}))(t)
 }

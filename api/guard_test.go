@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -9,9 +10,11 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/parley-chat/parley"
 	"github.com/parley-chat/parley/api"
+	"github.com/parley-chat/parley/bridge"
 )
 
 // bodyOf returns a good visitor session body of exactly n bytes.
@@ -133,6 +136,57 @@ func TestTheLogHoldsNoSecrets(t *testing.T) {
 	}
 	if !strings.Contains(f.log.String(), `"path":"/v1/conversations/`+conversation) {
 		t.Errorf("the request is not in the log:\n%s", f.log)
+	}
+}
+
+// The refusal is temporary, says when to come back, and names the message.
+func TestTooManyNewConversations(t *testing.T) {
+	f := setup(t, nil)
+	strict := must(bridge.New(t.Context(), f.store, bridge.Options{NewConversations: 1, Now: func() time.Time { return time.Unix(0, 0) }}))(t)
+	defer func() { _ = strict.Close() }()
+	f = setup(t, func(o *api.Options) { o.Log = strict })
+	f.open(t, 3)
+	d := draft("hello")
+	r := f.post(t, f.visitor, messagesPath("cnv_one_more"), d)
+	if p := expectProblem(t, r, http.StatusTooManyRequests, parley.CodeRateLimited); p.ID != d.ID {
+		t.Errorf("the refusal is about %q, want %q", p.ID, d.ID)
+	}
+	if wait := r.header.Get("Retry-After"); wait != "180" {
+		t.Errorf("Retry-After is %q, want the 180 s after which one more is allowed", wait)
+	}
+}
+
+// What strangers and visitors do is logged for those who look, and wakes nobody.
+func TestVisitorsCannotRaiseAlarms(t *testing.T) {
+	f := setup(t, func(o *api.Options) {
+		log := o.Log
+		o.RequestTimeout = 50 * time.Millisecond
+		o.Log = failing{log, func(ctx context.Context) error { // a store that others keep busy
+			<-ctx.Done()
+			return ctx.Err()
+		}}
+	})
+	paths := []string{"/", "/agent/../x", "/agent/%00", "/v1", "/v1/%ff", "/v1/me", "/mqtt", "/widget.js", messagesPath("%00"), messagesPath("cnv_1"),
+		messagesPath("cnv_1") + "?after=x", "/v1/conversations?cursor=x", "/v1/conversations/cnv_1", "/v1/conversations/cnv_1/claim", "/v1/visitor-sessions",
+		"/v1/agent-sessions", "/v1/tokens/refresh"}
+	bodies := []any{nil, "", "{", "\xff", "null", draft("hello"), strings.Repeat("[", 300_000), map[string]any{"siteKey": nil, "refreshToken": "x", "site": "x"}}
+	for _, path := range paths {
+		for _, body := range bodies {
+			for _, token := range []string{"", "nonsense", f.visitor.Token} {
+				for _, method := range []string{"GET", "POST", "BREW"} {
+					f.do(t, request{method: method, path: path, token: token, body: body})
+				}
+			}
+		}
+	}
+	f.stop()
+	for line := range strings.Lines(f.log.String()) {
+		if !strings.Contains(line, `"level":"DEBUG"`) && !strings.Contains(line, `"level":"INFO"`) {
+			t.Errorf("a visitor wrote %s", line)
+		}
+	}
+	if !strings.Contains(f.log.String(), "http request failed") {
+		t.Errorf("what could not be finished is not in the log at all")
 	}
 }
 

@@ -97,6 +97,10 @@ func TestRefusedDrafts(t *testing.T) {
 		"text is not UTF-8":  {"{\"id\":\"msg_refused\",\"type\":\"text\",\"body\":{\"text\":\"\xff\"}}", 400, id},
 		"text of 100 KiB":    {`{"id":"msg_refused","type":"text","body":{"text":"` + strings.Repeat("x", 100<<10) + `"}}`, 413, id},
 		"something behind":   {`{"id":"msg_refused","type":"text","body":{"text":"a"}} {}`, 400, ""},
+		"id in capitals":     {`{"ID":"msg_refused","type":"text","body":{"text":"a"}}`, 400, ""},
+		"id twice":           {`{"id":"msg_refused","id":"msg_refused","type":"text","body":{"text":"a"}}`, 400, ""},
+		"text twice":         {`{"id":"msg_refused","type":"text","body":{"text":"a","text":"b"}}`, 400, id},
+		"half a surrogate":   {`{"id":"msg_refused","type":"text","body":{"text":"a\ud800"}}`, 400, id},
 		"deep nesting":       {strings.Repeat("[", 20000), 400, ""},
 		"two of everything":  {`[{"id":"msg_refused","type":"text","body":{"text":"a"}}]`, 400, ""},
 		"a form":             {"id=msg_refused&type=text", 400, ""},
@@ -210,7 +214,8 @@ func TestConversationLife(t *testing.T) {
 		t.Errorf("claimed: %+v", s)
 	}
 	state(f.post(t, f.agent(), at("/claim"), nil))                                                          // again changes nothing
-	expectProblem(t, f.post(t, f.colleague(), at("/claim"), nil), http.StatusNotFound, parley.CodeNotFound) // not theirs any more
+	expectProblem(t, f.post(t, f.colleague(), at("/claim"), nil), http.StatusConflict, parley.CodeConflict) // somebody was faster
+	expectProblem(t, f.get(t, f.colleague(), at("")), http.StatusNotFound, parley.CodeNotFound)             // not theirs any more
 	expectProblem(t, f.post(t, f.visitor, at("/claim"), nil), http.StatusForbidden, parley.CodeForbidden)   // not for visitors
 	expectProblem(t, f.post(t, f.visitor, at("/close"), nil), http.StatusForbidden, parley.CodeForbidden)   // nor this
 	f.expect(t, f.post(t, f.agent(), messagesPath(id), late), http.StatusCreated)                           // the refused draft is free again
@@ -246,6 +251,10 @@ func TestClaimHasOneWinner(t *testing.T) {
 	for s := range statuses {
 		if s == http.StatusOK {
 			won++
+			continue
+		}
+		if s != http.StatusConflict {
+			t.Errorf("who came second got %d, want %d", s, http.StatusConflict)
 		}
 	}
 	if won != cap(statuses)/2 { // every try of the one, none of the other

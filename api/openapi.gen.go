@@ -135,7 +135,9 @@ type State = parley.State
 type VisitorSessionRequest struct {
 	Device *string `json:"device,omitempty"`
 
-	// Name What others call the visitor. One line of text; empty keeps the earlier name.
+	// Name What others call the visitor, as one line: space around it, control characters and those that
+	// turn the direction of text are taken out. Empty, or nothing that can be seen, keeps the
+	// earlier name.
 	Name         *string `json:"name,omitempty"`
 	RefreshToken *string `json:"refreshToken,omitempty"`
 	SiteKey      string  `json:"siteKey"`

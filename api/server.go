@@ -56,7 +56,12 @@ func ipNet(p netip.Prefix) *net.IPNet {
 	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
 }
 
+// slow is how long reading may take without a line in the log.
+const slow = time.Second
+
 // observe logs and counts every request, after everything else is done with it.
+// Of those that read, which clients do all the time, only failed and slow ones
+// are worth a line that everybody sees.
 // Queries, headers and bodies may hold secrets and are not logged.
 func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
@@ -69,7 +74,8 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 		took, status, route := time.Since(start), c.Response().Status, routeOf(c)
 		s.metrics.observe(c.Request().Method, route, status, took)
 		level := slog.LevelDebug
-		if strings.HasPrefix(route, "/v1/") {
+		reads := c.Request().Method == http.MethodGet && status < http.StatusBadRequest && took < slow
+		if strings.HasPrefix(route, "/v1/") && !reads {
 			level = slog.LevelInfo
 		}
 		s.options.Logger.Log(c.Request().Context(), level, "http request",

@@ -24,11 +24,33 @@ type Observer interface {
 
 	// Advanced is called when stream is durable up to seq.
 	Advanced(stream parley.Stream, seq int64)
+
+	// Followed is called after the calls for a commit: all that was durable up to
+	// server time at, in Unix milliseconds, has been told. It never falls.
+	Followed(at int64)
 }
 
 // Options configure a Bridge. The zero value works.
 type Options struct {
-	Logger *slog.Logger // nil discards
+	Logger *slog.Logger     // nil discards
+	Now    func() time.Time // the clock of limits; nil means time.Now
+
+	// NewConversations is how many conversations a visitor may open at once; 0
+	// means the constant of that name. How fast they are free again is fixed.
+	NewConversations int
+}
+
+func (o Options) withDefaults() Options {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.NewConversations == 0 {
+		o.NewConversations = NewConversations
+	}
+	return o
 }
 
 // Stats counts what a Bridge did since it started.
@@ -36,6 +58,7 @@ type Stats struct {
 	Recorded      int64 // messages stored
 	Duplicates    int64 // repeats answered with the first one's position
 	Refused       int64 // drafts refused for good
+	Limited       int64 // tries to open a conversation that came too fast
 	Retries       int64 // decisions taken again because somebody was faster
 	TailReads     int64 // deliveries read from memory
 	StoreReads    int64 // deliveries read from the store
@@ -48,6 +71,7 @@ type Bridge struct {
 	log    *slog.Logger
 	digest digester
 
+	openings  *openings
 	tails     *tails
 	folds     *folds
 	follower  *follower
@@ -61,20 +85,21 @@ type Bridge struct {
 // with the log, and starts to follow it. observers must not be used with
 // another Bridge. The Bridge does not close the store.
 func New(ctx context.Context, store Store, o Options, observers ...Observer) (*Bridge, error) {
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
+	o = o.withDefaults()
 	key, err := store.Secret(ctx, "draft-digest-key", 32)
 	if err != nil {
 		return nil, fmt.Errorf("read draft digest key: %w", err)
 	}
-	b := &Bridge{store: store, log: o.Logger, digest: digester{key: key}}
+	b := &Bridge{store: store, log: o.Logger, digest: digester{key: key}, openings: newOpenings(o.Now, o.NewConversations)}
 	b.projector = newProjector(store, o.Logger)
 	b.folds = newFolds(store, b.projector)
 	b.tails = newTails()
 	b.follower = newFollower(b.folds, b.tails, b.projector, observers)
 	if err := b.projector.recover(ctx, b.folds); err != nil {
 		return nil, fmt.Errorf("bring conversations up to date: %w", err)
+	}
+	for _, o := range observers {
+		o.Followed(b.projector.position)
 	}
 	store.Watch(b.follower.offer)
 	b.follower.start()

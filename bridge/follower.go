@@ -102,7 +102,11 @@ func (f *follower) follow(entries []parley.Entry) {
 			o.Advanced(stream, last.Seq)
 		}
 	}
-	f.projector.followed(entries[len(entries)-1].At)
+	at := entries[len(entries)-1].At
+	for _, o := range f.observers {
+		o.Followed(at)
+	}
+	f.projector.followed(at)
 }
 
 // fold tries again until the store can be read: going on without it would leave

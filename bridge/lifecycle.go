@@ -10,7 +10,9 @@ import (
 
 // Claim makes who responsible for a conversation, and returns it as it is
 // afterwards. Of several who claim at once exactly one wins; the others get
-// parley.CodeConflict. Claiming one's own conversation again changes nothing.
+// parley.CodeConflict, and so does any other agent of the site until it is
+// closed; see parley.Identity.MayIn for why they may know. Claiming one's own
+// conversation again changes nothing.
 func (b *Bridge) Claim(ctx context.Context, who parley.Identity, id string) (parley.Conversation, error) {
 	return b.decide(ctx, who, id, func(c parley.Conversation) (*parley.Entry, error) {
 		if err := who.MayIn(parley.ActionClaim, c); err != nil {

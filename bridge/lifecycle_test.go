@@ -14,7 +14,7 @@ func TestClaimHasOneWinner(t *testing.T) {
 	for round := range 20 {
 		id := fmt.Sprintf("c%d", round)
 		w.say(ann, id, draft(1))
-		var won atomic.Int64
+		var won, lost atomic.Int64
 		var all sync.WaitGroup
 		for i := range 64 {
 			who := lilei
@@ -26,14 +26,16 @@ func TestClaimHasOneWinner(t *testing.T) {
 					won.Add(1)
 				case err == nil:
 					t.Errorf("%s claimed and %s is responsible", who.User, c.Assignee)
-				case parley.ErrorOf(err).Code != parley.CodeNotFound && parley.ErrorOf(err).Code != parley.CodeConflict:
+				case parley.ErrorOf(err).Code == parley.CodeConflict:
+					lost.Add(1)
+				default:
 					t.Errorf("loser got %v", err)
 				}
 			})
 		}
 		all.Wait()
-		if won.Load() != 1 {
-			t.Fatalf("round %d has %d winners", round, won.Load())
+		if won.Load() != 1 || lost.Load() != 63 {
+			t.Fatalf("round %d has %d winners and %d who came second", round, won.Load(), lost.Load())
 		}
 		w.expectTypes(id, parley.EntryOpened, parley.EntryText, parley.EntryAssigned)
 	}
@@ -65,6 +67,14 @@ func TestWhoMayDecide(t *testing.T) {
 	_, err = w.bridge.Finish(t.Context(), lilei, "c1")
 	expectCode(t, err, parley.CodeForbidden)
 	w.claim(lilei, "c1")
+	_, err = w.bridge.Claim(t.Context(), hanmm, "c1")
+	expectCode(t, err, parley.CodeConflict)
+	_, err = w.bridge.Claim(t.Context(), bob, "c1")
+	expectCode(t, err, parley.CodeNotFound)
+	abroad := hanmm
+	abroad.Site = "t"
+	_, err = w.bridge.Claim(t.Context(), abroad, "c1")
+	expectCode(t, err, parley.CodeNotFound)
 	_, err = w.bridge.Finish(t.Context(), hanmm, "c1")
 	expectCode(t, err, parley.CodeNotFound)
 	if c := w.claim(boss, "c1"); c.Assignee != boss.User {

@@ -2,7 +2,10 @@ package bridge_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/parley-chat/parley"
 )
@@ -54,6 +57,61 @@ func TestListsKeepReadersApart(t *testing.T) {
 	foreign := boss
 	foreign.Site = "t"
 	w.expectList(foreign, any)
+}
+
+// Lists show what Identity.MayIn lets their reader read, no more and no less.
+func TestListsAndRightsAgree(t *testing.T) {
+	w := newWorld(t)
+	for _, id := range []string{"queued", "open", "closed"} {
+		for _, who := range []parley.Identity{ann, bob} {
+			w.say(who, id+"_of_"+who.User, draft(1))
+		}
+	}
+	for _, id := range []string{"open_of_vis_ann", "closed_of_vis_ann", "closed_of_vis_bob"} {
+		w.claim(lilei, id)
+	}
+	w.claim(hanmm, "open_of_vis_bob")
+	for _, id := range []string{"closed_of_vis_ann", "closed_of_vis_bob"} {
+		if _, err := w.bridge.Finish(t.Context(), lilei, id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	root := parley.Identity{Site: site, User: "agt_root", Device: "dev_pc", Role: parley.RoleOwner}
+	all, err := w.bridge.Conversations(t.Context(), root, parley.ConversationList{})
+	if err != nil || len(all) != 6 {
+		t.Fatalf("the owner sees %v, %v", ids(all), err)
+	}
+	for _, user := range []string{ann.User, bob.User, lilei.User, hanmm.User, "somebody"} {
+		for _, role := range []parley.Role{
+			parley.RoleVisitor, parley.RoleBot, parley.RoleAgent, parley.RoleSupervisor, parley.RoleAdmin, parley.RoleOwner, parley.RoleSystem, "unknown",
+		} {
+			who := parley.Identity{Site: site, User: user, Device: "dev_pc", Role: role}
+			var may, takesPart []string
+			for _, c := range all {
+				if who.MayIn(parley.ActionRead, c) == nil {
+					may = append(may, c.ID)
+				}
+				if who.TakesPart(c) {
+					takesPart = append(takesPart, c.ID)
+				}
+			}
+			w.expectSame(who, "list", may, func() ([]parley.Conversation, error) {
+				return w.bridge.Conversations(t.Context(), who, parley.ConversationList{})
+			})
+			w.expectSame(who, "own list", takesPart, func() ([]parley.Conversation, error) {
+				return w.bridge.Conversations(t.Context(), who, parley.ConversationList{Mine: true})
+			})
+			w.expectSame(who, "membership", takesPart, func() ([]parley.Conversation, error) { return w.bridge.TakingPart(t.Context(), who, 0) })
+		}
+	}
+}
+
+func (w *world) expectSame(who parley.Identity, what string, want []string, list func() ([]parley.Conversation, error)) {
+	w.Helper()
+	got, err := list()
+	if diff := cmp.Diff(slices.Sorted(slices.Values(want)), slices.Sorted(slices.Values(ids(got)))); diff != "" || err != nil {
+		w.Errorf("%s of %s as %s: %v (-may +sees):\n%s", what, who.User, who.Role, err, diff)
+	}
 }
 
 // The projection is behind the acknowledgement. A process that dies before it

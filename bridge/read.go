@@ -3,6 +3,7 @@ package bridge
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/parley-chat/parley"
 )
@@ -97,51 +98,78 @@ func (b *Bridge) Conversations(ctx context.Context, who parley.Identity, l parle
 	if err := b.settle(ctx); err != nil {
 		return nil, err
 	}
-	q := scope(who, l.Mine)
+	q, some := scope(who, l.Mine)
+	if !some {
+		return nil, nil
+	}
 	q.Status, q.UpdatedBefore, q.IDBefore = l.Status, l.UpdatedBefore, l.IDBefore
 	q.Limit = clamp(l.Limit, DefaultListLimit, MaxListLimit)
 	return b.store.Conversations(ctx, q)
 }
 
-// TakingPart returns all conversations that who takes part in: the streams
-// behind a membership filter.
-func (b *Bridge) TakingPart(ctx context.Context, who parley.Identity) ([]parley.Conversation, error) {
-	if err := b.settle(ctx); err != nil {
-		return nil, err
+// changeMargin is how far behind a reader's position changes are looked for
+// again: server times of several nodes differ, and discovery may find too much.
+const changeMargin = time.Minute
+
+// from is the server time from which changes since a position are looked for; 0
+// means all.
+func from(since int64) int64 {
+	if since == 0 {
+		return 0
 	}
-	return b.store.Conversations(ctx, scope(who, true))
+	return max(since-changeMargin.Milliseconds(), 1)
 }
 
-// Watched returns all conversations whose state who watches with a membership
-// filter: those they take part in, and for staff those in the queue. Closed
-// ones are left out for staff, who have too many of them.
-func (b *Bridge) Watched(ctx context.Context, who parley.Identity) ([]parley.Conversation, error) {
+// TakingPart returns the conversations that who takes part in and that have
+// changed since a position that Observer.Followed has told, and perhaps some
+// more: the streams behind a membership filter. Since 0 returns all of them.
+func (b *Bridge) TakingPart(ctx context.Context, who parley.Identity, since int64) ([]parley.Conversation, error) {
+	if err := b.settle(ctx); err != nil {
+		return nil, err
+	}
+	q, some := scope(who, true)
+	if !some {
+		return nil, nil
+	}
+	q.UpdatedFrom = from(since)
+	return b.store.Conversations(ctx, q)
+}
+
+// Watched returns the conversations whose state who watches with a membership
+// filter and that have changed since a position: those they take part in, and
+// for staff those in the queue. Closed ones are left out for staff, who have too
+// many of them.
+func (b *Bridge) Watched(ctx context.Context, who parley.Identity, since int64) ([]parley.Conversation, error) {
 	if !who.Role.Staff() {
-		return b.TakingPart(ctx, who)
+		return b.TakingPart(ctx, who, since)
 	}
 	if err := b.settle(ctx); err != nil {
 		return nil, err
 	}
-	queued, err := b.store.Conversations(ctx, ConversationQuery{Site: who.Site, Status: parley.StatusQueued})
+	queued, err := b.store.Conversations(ctx, ConversationQuery{Site: who.Site, Status: parley.StatusQueued, UpdatedFrom: from(since)})
 	if err != nil {
 		return nil, err
 	}
-	open, err := b.store.Conversations(ctx, ConversationQuery{Site: who.Site, Assignee: who.User, Status: parley.StatusOpen})
+	open, err := b.store.Conversations(ctx, ConversationQuery{Site: who.Site, Assignee: who.User, Status: parley.StatusOpen, UpdatedFrom: from(since)})
 	return append(queued, open...), err
 }
 
-// scope is the part of a query that keeps readers to what is theirs.
-func scope(who parley.Identity, mine bool) ConversationQuery {
-	q := ConversationQuery{Site: who.Site}
+// scope is the part of a query that keeps readers to what is theirs. It selects
+// exactly what parley.Identity.MayIn lets who read; some is false where that is
+// nothing.
+func scope(who parley.Identity, mine bool) (q ConversationQuery, some bool) {
+	q.Site = who.Site
 	switch {
 	case who.Role == parley.RoleVisitor:
 		q.Visitor = who.User
+	case !who.Role.Staff():
+		return q, false
 	case mine:
 		q.Assignee = who.User
 	case !who.Role.Supervises():
 		q.AssigneeOrQueued = who.User
 	}
-	return q
+	return q, true
 }
 
 func clamp(n, byDefault, most int) int {

@@ -21,7 +21,9 @@ const maxDecisions = 8
 //
 // A visitor's first message to a new conversation id opens it; a visitor's
 // message to a closed one opens it again. A non-nil error is temporary: some of
-// the drafts may be durable, send all of them again.
+// the drafts may be durable, send all of them again. It is an *parley.Error with
+// CodeRateLimited, and a method RetryAfter() time.Duration, when the visitor
+// opens conversations too fast.
 func (b *Bridge) Record(ctx context.Context, who parley.Identity, conversation string, drafts []parley.Draft) ([]parley.Appended, error) {
 	answers := make([]parley.Appended, 0, len(drafts))
 	for len(drafts) > 0 {
@@ -53,7 +55,7 @@ func (b *Bridge) recordPart(ctx context.Context, who parley.Identity, conversati
 			return b.refuseAll(ctx, c, entries, refusal)
 		}
 		if refusal == nil { // a conditional append finds out by itself that a decision was stale, a refusal does not
-			answers, again, err := b.appendDecided(ctx, stream, control, entries, c)
+			answers, again, err := b.appendLimited(ctx, who, stream, control, entries, c)
 			if err != nil {
 				return nil, err
 			}
@@ -86,6 +88,23 @@ func (b *Bridge) admit(who parley.Identity, conversation string, c parley.Conver
 		return b.system(parley.EntryReopened, id, parley.ByBody{By: who.User}), nil
 	}
 	return nil, nil
+}
+
+// appendLimited is appendDecided, except that it opens no conversation for a
+// visitor who does so too fast.
+func (b *Bridge) appendLimited(ctx context.Context, who parley.Identity, stream parley.Stream, control *parley.Entry, entries []parley.Entry, c parley.Conversation) (answers []parley.Appended, again bool, err error) {
+	if c.Exists() {
+		return b.appendDecided(ctx, stream, control, entries, c)
+	}
+	if err := b.openings.take(who); err != nil {
+		b.stats.limited.Add(1)
+		return nil, false, err
+	}
+	answers, again, err = b.appendDecided(ctx, stream, control, entries, c)
+	if err != nil || again || answers[0].Duplicate { // somebody else opened it, or nobody as far as we know
+		b.openings.giveBack(who)
+	}
+	return answers, again, err
 }
 
 // appendDecided appends entries behind control (if any). again means that the

@@ -2,9 +2,11 @@ package bridge_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -197,6 +199,31 @@ func TestRefusalIsDurableAndOnceForEachAttempt(t *testing.T) {
 	want := `{"id":"msg_00001","topic":"p1/s/c/c1/send","code":"invalid","retry":false,"message":"unknown type"}`
 	if string(entries[0].Body) != want {
 		t.Errorf("body %s, want %s", entries[0].Body, want)
+	}
+}
+
+// A refusal does not carry back what no topic can be.
+func TestRefusalNamesTheBeginningOfALongTopic(t *testing.T) {
+	w := newWorld(t)
+	for topic, want := range map[string]string{
+		strings.Repeat("x", 256):         strings.Repeat("x", 256),
+		strings.Repeat("x", 65_535):      strings.Repeat("x", 256) + "…",
+		strings.Repeat("x", 255) + "你好":  strings.Repeat("x", 255) + "…",
+		strings.Repeat("x", 253) + "你好x": strings.Repeat("x", 253) + "你…",
+	} {
+		who := ann
+		who.Device = parley.NewID(parley.PrefixDevice)
+		if err := w.bridge.Refuse(t.Context(), who, "k1", topic, parley.Errorf(parley.CodeInvalid, "no such topic")); err != nil {
+			t.Fatal(err)
+		}
+		entries, err := w.bridge.Entries(t.Context(), parley.ErrorsOf(who.Site, who.User, who.Device), 0, 10)
+		if err != nil || len(entries) != 1 {
+			t.Fatal(entries, err)
+		}
+		var body struct{ Topic string }
+		if err := json.Unmarshal(entries[0].Body, &body); err != nil || body.Topic != want {
+			t.Errorf("topic of %d bytes is named %q, %v; want %q", len(topic), body.Topic, err, want)
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package bridge
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/parley-chat/parley"
 )
@@ -16,13 +17,18 @@ type refusalBody struct {
 	Message string      `json:"message"`
 }
 
+// maxTopicEcho bounds the topic that a refusal names, in bytes: as long as a
+// legal one. A publish may have been to a topic of 65 KiB.
+const maxTopicEcho = parley.MaxTopicLength
+
 // Refuse writes refusal on the errors stream of who's device and returns when
 // it is durable: only then may the refused publish be acknowledged. key names
 // the attempt: the same key is written once, a new attempt at the same message
-// is told of again.
+// is told of again. A topic above parley.MaxTopicLength bytes is cut and ends
+// with an ellipsis.
 func (b *Bridge) Refuse(ctx context.Context, who parley.Identity, key, topic string, refusal *parley.Error) error {
 	e := b.system(parley.EntryRefusal, "refusal:"+key, refusalBody{
-		ID: refusal.ID, Topic: topic, Code: refusal.Code, Retry: refusal.Code.Retry(), Message: refusal.Message,
+		ID: refusal.ID, Topic: shortTopic(topic), Code: refusal.Code, Retry: refusal.Code.Retry(), Message: refusal.Message,
 	})
 	stream := parley.ErrorsOf(who.Site, who.User, who.Device)
 	answers, err := b.store.Append(ctx, stream, []parley.Entry{*e}, parley.ExpectAny)
@@ -33,4 +39,11 @@ func (b *Bridge) Refuse(ctx context.Context, who parley.Identity, key, topic str
 		return fmt.Errorf("append refusal: %w", err)
 	}
 	return nil
+}
+
+func shortTopic(topic string) string {
+	if len(topic) <= maxTopicEcho {
+		return topic
+	}
+	return strings.ToValidUTF8(topic[:maxTopicEcho], "") + "…"
 }

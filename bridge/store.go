@@ -102,5 +102,6 @@ type ConversationQuery struct {
 	// top.
 	UpdatedBefore int64
 	IDBefore      string
-	Limit         int // 0 means no limit
+	UpdatedFrom   int64 // only rows updated at that server time or later
+	Limit         int   // 0 means no limit
 }

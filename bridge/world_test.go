@@ -33,10 +33,17 @@ type world struct {
 	store  *sqlite.Store
 	bridge *bridge.Bridge
 	seen   *witness
+
+	options bridge.Options
 }
 
+// newWorld has visitors who may open as many conversations as they like.
 func newWorld(t *testing.T) *world {
-	w := &world{T: t, dir: t.TempDir()}
+	return newWorldWith(t, bridge.Options{NewConversations: 10_000})
+}
+
+func newWorldWith(t *testing.T, o bridge.Options) *world {
+	w := &world{T: t, dir: t.TempDir(), options: o}
 	w.open()
 	t.Cleanup(w.close)
 	return w
@@ -49,7 +56,7 @@ func (w *world) open() {
 		w.Fatal(err)
 	}
 	w.store, w.seen = store, &witness{}
-	if w.bridge, err = bridge.New(w.Context(), store, bridge.Options{}, w.seen); err != nil {
+	if w.bridge, err = bridge.New(w.Context(), store, w.options, w.seen); err != nil {
 		w.Fatal(err)
 	}
 }
@@ -169,6 +176,7 @@ type witness struct {
 	changes  []parley.Conversation
 	decided  int
 	advanced map[parley.Stream][]int64
+	followed []int64
 	order    []string
 }
 
@@ -190,6 +198,12 @@ func (s *witness) Advanced(stream parley.Stream, seq int64) {
 	}
 	s.advanced[stream] = append(s.advanced[stream], seq)
 	s.order = append(s.order, fmt.Sprintf("advanced %s %d", stream, seq))
+}
+
+func (s *witness) Followed(at int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.followed = append(s.followed, at)
 }
 
 func (s *witness) head(stream parley.Stream) int64 {

@@ -3,7 +3,6 @@ package broker
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/parley-chat/parley"
@@ -16,10 +15,18 @@ const attachPause = 200 * time.Millisecond
 // startAll attaches subscriptions. One that cannot be attached because the
 // store does not answer is tried again as long as the connection lasts: SUBACK
 // has promised it.
-func (s *session) startAll(subs []parley.Subscription) {
+//
+// resumed says that the device has come back with them: of conversations that
+// have not changed since it left, it has everything.
+func (s *session) startAll(subs []parley.Subscription, resumed bool) {
+	defer func() {
+		s.mu.Lock()
+		s.attaching -= len(subs)
+		s.mu.Unlock()
+	}()
 	for _, sub := range subs {
 		for s.pump.ctx.Err() == nil {
-			err := s.attach(s.pump.ctx, sub)
+			err := s.attach(s.pump.ctx, sub, resumed)
 			if !s.holds(sub.Filter) { // unsubscribed meanwhile
 				s.detachFilter(sub.Filter)
 				break
@@ -40,7 +47,7 @@ func (s *session) startAll(subs []parley.Subscription) {
 
 // attach starts the deliveries of one granted filter. Doing it again changes
 // nothing, except that states are sent again.
-func (s *session) attach(ctx context.Context, sub parley.Subscription) error {
+func (s *session) attach(ctx context.Context, sub parley.Subscription, resumed bool) error {
 	t, err := parley.ParseFilter(sub.Filter)
 	if err != nil {
 		return err
@@ -53,42 +60,69 @@ func (s *session) attach(ctx context.Context, sub parley.Subscription) error {
 	case t.Kind == parley.TopicErrors:
 		return s.attachErrors(ctx, t, sub.QoS)
 	case t.Kind == parley.TopicState && t.Wildcard():
-		return s.attachStates(ctx, sub.QoS)
+		return s.attachStates(ctx, sub.QoS, resumed)
 	case t.Kind == parley.TopicState:
 		return s.attachState(ctx, t, sub.QoS)
 	}
 	return parley.Errorf(parley.CodeInvalid, "nothing is delivered here yet")
 }
 
-// attachMemberships delivers every conversation that the user takes part in.
-// Those joined later come through changed.
+// attachMemberships delivers the conversations that the user takes part in and
+// that may owe the device something. The others come through changed, when they
+// change or are joined.
 func (s *session) attachMemberships(ctx context.Context, qos byte) error {
 	s.pump.member(qos)
-	conversations, err := s.broker.log.TakingPart(ctx, s.who)
+	since := s.sinceWhen()
+	conversations, err := s.broker.log.TakingPart(ctx, s.who, since)
 	if err != nil {
 		return fmt.Errorf("list conversations: %w", err)
 	}
+	streams := make([]parley.Stream, len(conversations))
+	for i, c := range conversations {
+		streams[i] = c.Stream()
+	}
+	if err := s.learn(ctx, streams); err != nil { // in one go
+		return err
+	}
 	fresh := map[parley.Stream]*source{}
 	for _, c := range conversations {
-		if src, isNew := s.join(c); isNew {
+		if s.has(c) {
+			continue
+		}
+		if src := s.join(c); src != nil && s.pump.isHeld(src) {
 			fresh[c.Stream()] = src
 		}
 	}
-	return s.confirm(ctx, fresh)
+	return s.confirm(ctx, fresh, since)
+}
+
+// sinceWhen returns the server time since when the device may lack something.
+func (s *session) sinceWhen() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.since
+}
+
+// has reports whether the device has acknowledged all of c.
+func (s *session) has(c parley.Conversation) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at, known := s.positions[c.Stream()]
+	return known && at == c.Head
 }
 
 // confirm lets new sources of a membership filter go. The hub knows them now, so
 // every change of the right to read them is heard of; what changed before that
 // is found by asking again.
-func (s *session) confirm(ctx context.Context, fresh map[parley.Stream]*source) error {
+func (s *session) confirm(ctx context.Context, fresh map[parley.Stream]*source, since int64) error {
 	if len(fresh) == 0 {
 		return nil
 	}
-	conversations, err := s.broker.log.TakingPart(ctx, s.who)
+	conversations, err := s.broker.log.TakingPart(ctx, s.who, since)
 	if err == nil {
 		for _, c := range conversations {
 			if src, ok := fresh[c.Stream()]; ok {
-				s.pump.release(src, c.Head)
+				s.pump.release(src, c.Head, s.sinceWhen())
 				delete(fresh, c.Stream())
 			}
 		}
@@ -106,16 +140,15 @@ func (s *session) confirm(ctx context.Context, fresh map[parley.Stream]*source) 
 
 // join makes the source of a conversation that the user takes part in. A new one
 // is held. There is none without a membership filter.
-func (s *session) join(c parley.Conversation) (src *source, isNew bool) {
+func (s *session) join(c parley.Conversation) *source {
 	if !s.pump.isMember() {
-		return nil, false // perhaps not resumed yet: there are no cursors to look at
+		return nil
 	}
-	stream := c.Stream()
-	src, isNew = s.pump.attachMember(stream, s.startOf(stream))
+	src, isNew := s.pump.attachMember(c.Stream())
 	if isNew {
 		s.broker.hub.deliver(src)
 	}
-	return src, isNew
+	return src
 }
 
 // attachConversation delivers one conversation by its own topic. The right to
@@ -123,7 +156,7 @@ func (s *session) join(c parley.Conversation) (src *source, isNew bool) {
 // right falls in between.
 func (s *session) attachConversation(ctx context.Context, t parley.Topic, qos byte) error {
 	stream, _ := t.Stream()
-	src, isNew := s.pump.attach(stream, qos, s.startOf(stream))
+	src, isNew := s.pump.attach(stream, qos)
 	s.broker.hub.unbar(stream, s)
 	if isNew {
 		s.broker.hub.deliver(src)
@@ -132,13 +165,13 @@ func (s *session) attachConversation(ctx context.Context, t parley.Topic, qos by
 	if err != nil {
 		return err
 	}
-	s.pump.release(src, c.Head)
+	s.pump.release(src, c.Head, s.sinceWhen())
 	return nil
 }
 
 func (s *session) attachErrors(ctx context.Context, t parley.Topic, qos byte) error {
 	stream, _ := t.Stream()
-	src, isNew := s.pump.attach(stream, qos, s.startOf(stream))
+	src, isNew := s.pump.attach(stream, qos)
 	if isNew {
 		s.broker.hub.deliver(src)
 	}
@@ -146,17 +179,21 @@ func (s *session) attachErrors(ctx context.Context, t parley.Topic, qos byte) er
 	if err != nil {
 		return fmt.Errorf("read head: %w", err)
 	}
-	s.pump.release(src, head)
+	s.pump.release(src, head, s.sinceWhen())
 	return nil
 }
 
-func (s *session) attachStates(ctx context.Context, qos byte) error {
+func (s *session) attachStates(ctx context.Context, qos byte, resumed bool) error {
+	since := int64(0) // a SUBSCRIBE is answered with what is retained
+	if resumed {
+		since = s.sinceWhen()
+	}
 	s.pump.states.listen()
 	s.pump.watchAll(qos)
 	if s.who.Role.Staff() {
 		s.broker.hub.watchQueue(s)
 	}
-	conversations, err := s.broker.log.Watched(ctx, s.who)
+	conversations, err := s.broker.log.Watched(ctx, s.who, since)
 	s.pump.states.answer(conversations)
 	if err != nil {
 		return fmt.Errorf("list conversations: %w", err)
@@ -192,7 +229,8 @@ func (s *session) detach(t parley.Topic) []parley.Stream {
 		s.broker.hub.unwatch(parley.MessagesOf(t.Site, t.Conversation), s)
 		return nil
 	case t.Wildcard():
-		return s.detachMemberships()
+		s.detachMemberships()
+		return nil
 	}
 	stream, ok := t.Stream()
 	if !ok {
@@ -213,26 +251,15 @@ func (s *session) detachExact(stream parley.Stream) []parley.Stream {
 	return gone
 }
 
-// detachMemberships also forgets conversations that the user has left: their
-// cursors waited for the day of the return.
-func (s *session) detachMemberships() []parley.Stream {
+// detachMemberships stops the deliveries of c/+/messages.
+func (s *session) detachMemberships() {
 	s.pump.leave()
 	sources, _ := s.pump.all()
 	var streams []parley.Stream
 	for _, src := range sources {
 		streams = append(streams, src.stream)
 	}
-	gone := s.detachStreams(streams, false, true)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for stream := range s.stored {
-		if _, _, ok := stream.Conversation(); ok && !slices.Contains(streams, stream) {
-			if _, exact := s.filters[stream.Topic()]; !exact {
-				gone = append(gone, stream)
-			}
-		}
-	}
-	return gone
+	s.detachStreams(streams, false, true)
 }
 
 func (s *session) detachStreams(streams []parley.Stream, exact, member bool) []parley.Stream {
@@ -255,13 +282,13 @@ func (s *session) changed(c parley.Conversation) {
 	// comes that follows this one.
 	if !s.who.TakesPart(c) {
 		s.part(stream, false, true)
-	} else if src, _ := s.join(c); src != nil {
-		s.pump.admit(src, c.Head)
+	} else if src := s.join(c); src != nil {
+		s.pump.admit(src)
 	}
 	if s.who.MayIn(parley.ActionRead, c) != nil {
 		s.part(stream, true, true)
 	} else if src := s.regain(stream); src != nil {
-		s.pump.admit(src, c.Head)
+		s.pump.admit(src)
 	}
 	s.pump.states.changed(c)
 }
@@ -272,7 +299,7 @@ func (s *session) regain(stream parley.Stream) *source {
 	if !s.pump.isBarred(stream) {
 		return nil
 	}
-	src, isNew := s.pump.regain(stream, s.startOf(stream))
+	src, isNew := s.pump.regain(stream)
 	if src == nil {
 		return nil
 	}
@@ -292,9 +319,8 @@ func (s *session) part(stream parley.Stream, exact, member bool) {
 	}
 	s.broker.hub.undeliver(src)
 	s.broker.hub.bar(stream, s)
-	cursor := s.pump.parted(src)
-	s.mu.Lock()
-	s.stored[stream] = cursor
-	s.mu.Unlock()
-	s.broker.cursors.moved(s)
+	if cursor, placed := s.pump.parted(src); placed {
+		s.put([]parley.Cursor{cursor})
+		s.broker.cursors.moved(s)
+	}
 }

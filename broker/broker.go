@@ -54,10 +54,12 @@ type Log interface {
 	Head(ctx context.Context, stream parley.Stream) (int64, error)
 	// Conversation returns a conversation that who may read, or CodeNotFound.
 	Conversation(ctx context.Context, who parley.Identity, id string) (parley.Conversation, error)
-	// TakingPart returns the conversations behind who's c/+/messages.
-	TakingPart(ctx context.Context, who parley.Identity) ([]parley.Conversation, error)
-	// Watched returns the conversations behind who's c/+/state.
-	Watched(ctx context.Context, who parley.Identity) ([]parley.Conversation, error)
+	// TakingPart returns the conversations behind who's c/+/messages that have
+	// changed since a position that Followed has told, 0 for all.
+	TakingPart(ctx context.Context, who parley.Identity, since int64) ([]parley.Conversation, error)
+	// Watched returns the conversations behind who's c/+/state that have changed
+	// since a position.
+	Watched(ctx context.Context, who parley.Identity, since int64) ([]parley.Conversation, error)
 	// Epoch identifies the numbering.
 	Epoch() string
 }
@@ -66,17 +68,26 @@ type Log interface {
 // parley.Identity.DeviceKey; a generation older than the stored one is refused
 // or ignored.
 type Sessions interface {
-	// Connect raises the session's generation. With clean, or when the last one
-	// was not to be kept, it forgets subscriptions and cursors first.
-	Connect(ctx context.Context, device string, clean, keeps bool) (parley.Session, error)
-	// SaveSubscription stores a filter, and cursors for streams that have none.
-	SaveSubscription(ctx context.Context, device string, generation int64, sub parley.Subscription, cursors []parley.Cursor) error
+	// Connect raises the session's generation. With clean, or when the session has
+	// expired, it forgets subscriptions and cursors first.
+	Connect(ctx context.Context, device string, clean bool, expiry time.Duration) (parley.Session, error)
+	// Cursors returns where the device is in streams.
+	Cursors(ctx context.Context, device string, streams []parley.Stream) ([]parley.Cursor, error)
+	// SaveSubscription stores a filter and where it starts.
+	SaveSubscription(ctx context.Context, device string, generation int64, save parley.SubscriptionSave) error
 	// DeleteSubscription forgets a filter and the cursors of streams.
 	DeleteSubscription(ctx context.Context, device string, generation int64, filter string, streams []parley.Stream) error
+	// DeleteMembership forgets a filter and all cursors but those of keep.
+	DeleteMembership(ctx context.Context, device string, generation int64, filter string, keep []parley.Stream) error
 	// SaveCursors raises cursors. A crash may forget the newest saves.
 	SaveCursors(ctx context.Context, saves []parley.CursorSave) error
-	// DeleteSession forgets a device, unless it has a newer generation.
-	DeleteSession(ctx context.Context, device string, generation int64) error
+	// Leave ends the session after expiry, at once with 0, unless it has a newer
+	// generation.
+	Leave(ctx context.Context, device string, generation int64, expiry time.Duration) error
+	// AllLeft is Leave for all that were connected when the process died.
+	AllLeft(ctx context.Context) error
+	// Sweep ends at most limit sessions that have expired, and returns how many.
+	Sweep(ctx context.Context, limit int) (int, error)
 }
 
 // Options configure a Broker.
@@ -99,6 +110,12 @@ type Options struct {
 	// RecordTimeout bounds how long a publish is tried again while the store
 	// cannot write, before the connection is closed; 0 means 5 s.
 	RecordTimeout time.Duration
+	// SessionExpiry bounds how long the session of an absent device is kept,
+	// whatever its device asks; 0 means 30 days.
+	SessionExpiry time.Duration
+	// SweepInterval is the time between two sweeps of expired sessions; 0 means a
+	// minute.
+	SweepInterval time.Duration
 	// WriteTimeout bounds how long a client may take for 16 KiB, after which it is
 	// disconnected; 0 means 10 s.
 	WriteTimeout time.Duration
@@ -120,6 +137,12 @@ func (o *Options) setDefaults() {
 	if o.RecordTimeout == 0 {
 		o.RecordTimeout = 5 * time.Second
 	}
+	if o.SessionExpiry == 0 {
+		o.SessionExpiry = 30 * 24 * time.Hour
+	}
+	if o.SweepInterval == 0 {
+		o.SweepInterval = time.Minute
+	}
 	if o.WriteTimeout == 0 {
 		o.WriteTimeout = 10 * time.Second
 	}
@@ -134,6 +157,7 @@ type Broker struct {
 	hub     *hub
 	logins  *deviceLocks
 	cursors *cursorSaver
+	sweeper *sweeper
 	stats   stats
 	log     Log
 
@@ -148,6 +172,7 @@ func New(o Options) *Broker {
 	o.setDefaults()
 	b := &Broker{options: o, hub: newHub(), logins: newDeviceLocks(), gate: newGate(o.MaxPending)}
 	b.cursors = newCursorSaver(o.Sessions, o.Logger)
+	b.sweeper = newSweeper(o.Sessions, o.SweepInterval, o.Logger)
 	return b
 }
 
@@ -179,7 +204,13 @@ func (b *Broker) Start(log Log) error {
 	if err := b.engine.Serve(); err != nil {
 		return fmt.Errorf("start mqtt engine: %w", err)
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), sessionTime)
+	defer cancel()
+	if err := b.options.Sessions.AllLeft(ctx); err != nil {
+		return fmt.Errorf("open sessions: %w", err)
+	}
 	b.cursors.start()
+	b.sweeper.start()
 	return nil
 }
 
@@ -220,6 +251,7 @@ func (b *Broker) Close(ctx context.Context) error {
 		b.gate.close()
 		b.hub.each(func(s *session) { s.disconnect(shuttingDown) })
 		b.gate.wait()
+		b.sweeper.stop()
 		b.cursors.stop()
 		if b.engine != nil {
 			_ = b.engine.Close()

@@ -61,7 +61,7 @@ func (cs *cursorSaver) stop() {
 
 // moved notes that a cursor of s has moved.
 func (cs *cursorSaver) moved(s *session) {
-	if !s.persistent.Load() {
+	if !s.keeps() {
 		return
 	}
 	cs.mu.Lock()
@@ -111,7 +111,7 @@ func (cs *cursorSaver) saveAll() (saved int) {
 	clear(cs.failed)
 	cs.mu.Unlock()
 	for s := range sessions {
-		saves = append(saves, s.pump.movedCursors()...)
+		saves = append(saves, s.movedCursors(seenStep)...)
 	}
 	cs.save(saves)
 	return len(saves)
@@ -123,10 +123,10 @@ func (cs *cursorSaver) flush(s *session) {
 	cs.mu.Lock()
 	delete(cs.dirty, s)
 	cs.mu.Unlock()
-	if !s.persistent.Load() {
+	if !s.keeps() {
 		return
 	}
-	cs.keep(s.pump.movedCursors())
+	cs.keep(s.movedCursors(1))
 	cs.mu.Lock()
 	saved := cs.next
 	cs.mu.Unlock()
@@ -170,19 +170,70 @@ func (cs *cursorSaver) keep(saves []parley.CursorSave) {
 
 // drop forgets what was about to be saved of streams that the device has no
 // subscription for any more.
-func (cs *cursorSaver) drop(s *session, streams []parley.Stream) {
+func (cs *cursorSaver) drop(s *session, left func(parley.Stream) bool) {
 	cs.saving.Lock()
 	defer cs.saving.Unlock()
 	cs.mu.Lock()
-	for _, stream := range streams {
-		delete(cs.failed, cursorKey{s.device, stream})
-	}
+	maps.DeleteFunc(cs.failed, func(key cursorKey, _ parley.CursorSave) bool {
+		return key.device == s.device && left(key.stream)
+	})
 	cs.mu.Unlock()
 	s.pump.mu.Lock()
 	defer s.pump.mu.Unlock()
 	s.pump.departed = slices.DeleteFunc(s.pump.departed, func(save parley.CursorSave) bool {
-		return slices.Contains(streams, save.Cursor.Stream)
+		return left(save.Cursor.Stream)
 	})
+}
+
+// seenStep is how far parley.CursorSave.Seen rises before it is saved, in
+// milliseconds, while the connection lasts.
+const seenStep = 5000
+
+// movedCursors takes the cursors that moved since the last call, and with them
+// what the device has seen, if that rose by step at least.
+func (s *session) movedCursors(step int64) []parley.CursorSave {
+	seen := s.seen()
+	saves := s.pump.movedCursors()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if seen >= s.seenSaved+step {
+		s.seenSaved = seen
+		saves = append(saves, parley.CursorSave{Device: s.device, Generation: s.generation, Seen: seen})
+	}
+	return saves
+}
+
+// seen returns the server time up to which the device has everything that its
+// membership filters deliver, 0 if that is not known now.
+func (s *session) seen() int64 {
+	position := s.broker.hub.position.Load() // first: what comes later is not part of the answer
+	s.mu.Lock()
+	attaching := s.attaching
+	s.mu.Unlock()
+	if attaching > 0 {
+		return 0
+	}
+	return min(position, s.pump.behind(position))
+}
+
+// behind returns the server time from which the device may lack something, or
+// position if it lacks nothing.
+func (p *pump) behind(position int64) int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	oldest := position
+	for _, src := range p.sources {
+		if src.held {
+			return 0
+		}
+		if src.behind > 0 {
+			oldest = min(oldest, src.behind)
+		}
+	}
+	if p.states.behind > 0 {
+		oldest = min(oldest, p.states.behind)
+	}
+	return oldest
 }
 
 // movedCursors takes the cursors that moved since the last call.
@@ -200,13 +251,17 @@ func (p *pump) movedCursors() []parley.CursorSave {
 	return saves
 }
 
-// parted returns the cursor of a detached source and keeps it to be saved.
-func (p *pump) parted(src *source) parley.Cursor {
+// parted returns the cursor of a detached source and keeps it to be saved. There
+// is none if the source never had to know it.
+func (p *pump) parted(src *source) (cursor parley.Cursor, placed bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if !src.placed {
+		return parley.Cursor{}, false
+	}
 	save := src.save()
 	p.departed = append(p.departed, save)
-	return save.Cursor
+	return save.Cursor, true
 }
 
 func (src *source) save() parley.CursorSave {

@@ -217,7 +217,7 @@ func TestOverlappingSubscriptionsKeepTheHigherQoS(t *testing.T) {
 				if oneFirst {
 					c.subscribeAt(0, test.zero(c, id)...)
 				}
-				w.marker(c)
+				await(t, func() string { return w.following(who) })
 				expect := func(qos byte) {
 					t.Helper()
 					w.write(who, id, 1)

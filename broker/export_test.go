@@ -40,6 +40,33 @@ func (b *Broker) Subscribed(stream parley.Stream) int {
 	return len(b.hub.streams[stream])
 }
 
+// Following counts a device's subscriptions once all of them deliver.
+func (b *Broker) Following(device string) int {
+	b.hub.mu.RLock()
+	s, ok := b.hub.devices[device]
+	b.hub.mu.RUnlock()
+	if !ok {
+		return 0
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.attaching > 0 {
+		return 0
+	}
+	return len(s.filters)
+}
+
+// Sources counts the streams that are held for a device.
+func (b *Broker) Sources(device string) int {
+	b.hub.mu.RLock()
+	defer b.hub.mu.RUnlock()
+	sources, _ := b.hub.devices[device].pump.all()
+	return len(sources)
+}
+
+// Position is the server time up to which the log has been followed.
+func (b *Broker) Position() int64 { return b.hub.position.Load() }
+
 // Logins counts the logins of a device that have their turn or wait for it.
 func (b *Broker) Logins(device string) int {
 	b.logins.mu.Lock()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/parley-chat/parley"
 	"github.com/parley-chat/parley/bridge"
@@ -27,8 +28,9 @@ type fickleStore struct {
 	enter  func()     // runs before each session is opened
 	tries  [][]string // ids of each try that was made to fail
 
-	failDelete  atomic.Bool // sessions cannot be deleted
-	hangCursors atomic.Bool // saves of cursors answer nothing until their time is up
+	asked       atomic.Int64 // positions read
+	failDelete  atomic.Bool  // sessions cannot be deleted
+	hangCursors atomic.Bool  // saves of cursors answer nothing until their time is up
 }
 
 // fail makes writes of entries fail until repair.
@@ -126,7 +128,7 @@ func (s *fickleStore) Append(ctx context.Context, stream parley.Stream, entries 
 	return answers, err
 }
 
-func (s *fickleStore) Connect(ctx context.Context, device string, clean, keeps bool) (parley.Session, error) {
+func (s *fickleStore) Connect(ctx context.Context, device string, clean bool, expiry time.Duration) (parley.Session, error) {
 	s.mu.Lock()
 	err, enter := s.login, s.enter
 	s.mu.Unlock()
@@ -136,7 +138,7 @@ func (s *fickleStore) Connect(ctx context.Context, device string, clean, keeps b
 	if err != nil {
 		return parley.Session{}, err
 	}
-	return s.Store.Connect(ctx, device, clean, keeps)
+	return s.Store.Connect(ctx, device, clean, expiry)
 }
 
 func (s *fickleStore) SaveCursors(ctx context.Context, saves []parley.CursorSave) error {
@@ -159,6 +161,11 @@ func (s *fickleStore) SaveCursors(ctx context.Context, saves []parley.CursorSave
 	return err
 }
 
+func (s *fickleStore) Cursors(ctx context.Context, device string, streams []parley.Stream) ([]parley.Cursor, error) {
+	s.asked.Add(int64(len(streams)))
+	return s.Store.Cursors(ctx, device, streams)
+}
+
 // onConnect calls fn before each session is opened.
 func (s *fickleStore) onConnect(fn func()) {
 	s.mu.Lock()
@@ -166,9 +173,9 @@ func (s *fickleStore) onConnect(fn func()) {
 	s.enter = fn
 }
 
-func (s *fickleStore) DeleteSession(ctx context.Context, device string, generation int64) error {
+func (s *fickleStore) Leave(ctx context.Context, device string, generation int64, expiry time.Duration) error {
 	if s.failDelete.Load() {
 		return errDisk
 	}
-	return s.Store.DeleteSession(ctx, device, generation)
+	return s.Store.Leave(ctx, device, generation, expiry)
 }

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"bytes"
+	"time"
 
 	mqtt "github.com/mochi-mqtt/server/v2"
 	"github.com/mochi-mqtt/server/v2/packets"
@@ -172,6 +173,9 @@ func (h *hook) OnPacketEncode(cl *mqtt.Client, pk packets.Packet) packets.Packet
 	}
 	if pk.FixedHeader.Type == packets.Connack {
 		announce(&pk.Properties)
+		if kept := uint32(s.expiry.Load() / int64(time.Second)); kept < cl.Properties.Props.SessionExpiryInterval {
+			pk.Properties.SessionExpiryInterval, pk.Properties.SessionExpiryIntervalFlag = kept, true
+		}
 	}
 	return pk
 }

@@ -2,12 +2,15 @@ package broker
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"github.com/parley-chat/parley"
 )
 
 // hub knows which sessions exist, and which of them a change concerns.
 type hub struct {
+	position atomic.Int64 // server time up to which the log has been followed, Unix milliseconds
+
 	mu      sync.RWMutex
 	devices map[string]*session                     // by device key
 	users   map[string]map[*session]struct{}        // by site/user
@@ -155,6 +158,14 @@ func (b *Broker) Advanced(stream parley.Stream, seq int64) {
 	defer h.mu.RUnlock()
 	for src := range h.streams[stream] {
 		src.pump.advanced(src, seq)
+	}
+}
+
+// Followed notes how far the log has been followed. It is part of the bridge's
+// Observer.
+func (b *Broker) Followed(at int64) {
+	if at > b.hub.position.Load() { // there is one goroutine
+		b.hub.position.Store(at)
 	}
 }
 

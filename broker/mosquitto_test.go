@@ -120,13 +120,9 @@ func TestConversationOnMosquitto(t *testing.T) {
 			w := newWorld(t)
 			who := w.visitor()
 			id := w.conversation(who, 1) // before the subscription: not delivered
-			sub := w.mosquittoSub(t, version, w.again(who))
-			await(t, func() string {
-				if w.broker.Subscribed(parley.MessagesOf(w.site.ID, id)) == 0 {
-					return "mosquitto_sub has not subscribed"
-				}
-				return ""
-			})
+			device := w.again(who)
+			sub := w.mosquittoSub(t, version, device)
+			await(t, func() string { return w.following(device) })
 			old, recent := drafts(100), drafts(100)
 			w.mosquittoPub(t, "311", who, id, old)
 			w.mosquittoPub(t, "5", w.again(who), id, recent)
@@ -148,12 +144,7 @@ func TestMosquittoResumes(t *testing.T) {
 			who := w.visitor()
 			id := w.conversation(who, 1)
 			sub := w.mosquittoSub(t, version, who, persistently(version)...)
-			await(t, func() string {
-				if w.broker.Subscribed(parley.MessagesOf(w.site.ID, id)) == 0 {
-					return "mosquitto_sub has not subscribed"
-				}
-				return ""
-			})
+			await(t, func() string { return w.following(who) })
 			w.write(who, id, 5)
 			sub.expectTexts(w.texts(id)[1:])
 			awaitCount(t, "acknowledged", 5, func() int64 { return w.broker.Stats().Acknowledged })
@@ -171,4 +162,12 @@ func TestMosquittoResumes(t *testing.T) {
 			again.expectTexts(idsOf(missed))
 		})
 	}
+}
+
+// following reports what is missing until a device's subscriptions deliver.
+func (w *world) following(who parley.Credentials) string {
+	if w.broker.Following(who.Identity.DeviceKey()) == 0 {
+		return "it has not subscribed"
+	}
+	return ""
 }

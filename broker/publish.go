@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"log/slog"
 	"time"
 
 	"github.com/mochi-mqtt/server/v2/packets"
@@ -126,7 +127,11 @@ func (in *inbound) insist(try func(context.Context) error) bool {
 		}
 		s.broker.stats.recordRetries.Add(1)
 		if s.pump.ctx.Err() != nil || time.Now().Add(pause).After(deadline) {
-			s.broker.options.Logger.Warn("publish not recorded", "device", s.device, "error", err)
+			level := slog.LevelWarn
+			if parley.ErrorOf(err).Code == parley.CodeRateLimited {
+				level = slog.LevelInfo // the client's doing, as often as it likes
+			}
+			s.broker.options.Logger.Log(ctx, level, "publish not recorded", "device", s.device, "error", err)
 			return false
 		}
 		select {

@@ -29,7 +29,7 @@ type session struct {
 	client     *mqtt.Client
 	conn       *conn
 	version    byte
-	persistent atomic.Bool // subscriptions and cursors outlive the connection
+	expiry     atomic.Int64 // how long subscriptions and cursors outlive the connection, a time.Duration
 	generation int64
 	present    bool // CONNACK's session present
 
@@ -37,9 +37,12 @@ type session struct {
 	acker   acker
 	pump    *pump
 
-	mu      sync.Mutex
-	filters map[string]parley.Subscription // granted
-	stored  map[parley.Stream]parley.Cursor
+	mu        sync.Mutex
+	filters   map[string]parley.Subscription // granted
+	positions positions
+	since     int64 // what has not changed since then owes the membership filters nothing
+	attaching int   // subscriptions whose deliveries have not begun
+	seenSaved int64 // the newest parley.CursorSave.Seen
 
 	ending sync.Once
 	ended  chan struct{}
@@ -50,11 +53,11 @@ func newSession(b *Broker, who parley.Identity, cl *mqtt.Client, c *conn, pk pac
 	s := &session{
 		broker: b, who: who, device: who.DeviceKey(), client: cl, conn: c,
 		version: cl.Properties.ProtocolVersion,
-		filters: map[string]parley.Subscription{}, stored: map[parley.Stream]parley.Cursor{},
+		filters: map[string]parley.Subscription{}, positions: positions{},
 		ended: make(chan struct{}),
 	}
 	s.inbound.session, s.inbound.room = s, make(chan struct{}, 1)
-	s.persistent.Store(keepsSession(pk))
+	s.expiry.Store(int64(b.expiryOf(pk)))
 	p := pk.Properties
 	s.acker = acker{version: s.version, terse: p.RequestProblemInfoFlag && p.RequestProblemInfo == 0, most: int(p.MaximumPacketSize)}
 	s.pump = newPump(s, window(p.ReceiveMaximum), p.MaximumPacketSize)
@@ -71,19 +74,12 @@ func window(receiveMaximum uint16) int {
 
 // resume takes over what the store kept of the device.
 func (s *session) resume(ctx context.Context, clean bool) error {
-	kept, err := s.broker.options.Sessions.Connect(ctx, s.device, clean, s.persistent.Load())
+	kept, err := s.broker.options.Sessions.Connect(ctx, s.device, clean, time.Duration(s.expiry.Load()))
 	if err != nil {
 		return err
 	}
 	crash.At(crash.SessionOpened)
-	s.generation, s.present = kept.Generation, kept.Present
-	epoch := s.broker.log.Epoch()
-	for _, c := range kept.Cursors {
-		if c.Epoch != epoch {
-			c = parley.Cursor{Stream: c.Stream, Epoch: epoch} // another numbering: from the first entry
-		}
-		s.stored[c.Stream] = c
-	}
+	s.generation, s.present, s.since, s.seenSaved = kept.Generation, kept.Present, kept.Seen, kept.Seen
 	for _, sub := range kept.Subscriptions {
 		s.filters[sub.Filter] = sub
 	}
@@ -98,8 +94,9 @@ func (s *session) start() {
 	for _, sub := range s.filters {
 		subs = append(subs, sub)
 	}
+	s.attaching += len(subs)
 	s.mu.Unlock()
-	s.pump.done.Go(func() { s.startAll(subs) })
+	s.pump.done.Go(func() { s.startAll(subs, true) })
 	s.expireAt(s.who.Expires)
 }
 
@@ -115,8 +112,8 @@ func (s *session) expireAt(t time.Time) {
 // goodbye takes the client's DISCONNECT.
 func (s *session) goodbye(pk packets.Packet) {
 	s.conn.left.Store(true)
-	if pk.Properties.SessionExpiryIntervalFlag && pk.Properties.SessionExpiryInterval == 0 {
-		s.persistent.Store(false)
+	if pk.Properties.SessionExpiryIntervalFlag && s.keeps() {
+		s.expiry.Store(int64(s.broker.expiryOf(pk)))
 	}
 }
 
@@ -145,28 +142,32 @@ func (s *session) end() {
 			s.broker.engine.Clients.Delete(s.client.ID)
 		}
 		s.broker.cursors.flush(s)
-		if !s.persistent.Load() {
-			s.forget()
-		}
+		s.away()
 		s.broker.stats.connected.Add(-1)
 	})
 }
 
-// forget removes the device's session from the store, unless a newer connection
-// has it by now.
-func (s *session) forget() {
+// away starts the time after which the store forgets the device, unless a newer
+// connection has it by now.
+func (s *session) away() {
 	ctx, cancel := context.WithTimeout(context.Background(), sessionTime)
 	defer cancel()
-	if err := s.broker.options.Sessions.DeleteSession(ctx, s.device, s.generation); err != nil {
-		s.broker.options.Logger.Warn("session not deleted", "device", s.device, "error", err)
+	if err := s.broker.options.Sessions.Leave(ctx, s.device, s.generation, time.Duration(s.expiry.Load())); err != nil {
+		s.broker.options.Logger.Warn("session not ended", "device", s.device, "error", err)
 	}
 }
 
-// keepsSession reports whether the device's session outlives the connection:
-// 3.1.1 without clean session, MQTT 5 with a session expiry.
-func keepsSession(pk packets.Packet) bool {
-	if pk.ProtocolVersion == 5 {
-		return pk.Properties.SessionExpiryInterval > 0
+// keeps reports whether the session outlives the connection.
+func (s *session) keeps() bool { return s.expiry.Load() > 0 }
+
+// expiryOf returns how long a CONNECT or DISCONNECT wants the session kept, up to
+// the configured bound: MQTT 5 says so, 3.1.1 without clean session means for ever.
+func (b *Broker) expiryOf(pk packets.Packet) time.Duration {
+	switch {
+	case pk.ProtocolVersion == 5:
+		return min(time.Duration(pk.Properties.SessionExpiryInterval)*time.Second, b.options.SessionExpiry)
+	case pk.Connect.Clean:
+		return 0
 	}
-	return !pk.Connect.Clean
+	return b.options.SessionExpiry
 }

@@ -19,10 +19,12 @@ type source struct {
 	exactQoS  byte
 	memberQoS byte
 
-	next  int64 // newest seq handed to the connection
-	head  int64 // newest seq known to be durable
-	acked int64 // the cursor: everything up to here is acknowledged
-	out   []seqFlight
+	placed bool  // next and acked are known: the device's position has been looked up
+	next   int64 // newest seq handed to the connection
+	head   int64 // newest seq known to be durable
+	acked  int64 // the cursor: everything up to here is acknowledged
+	behind int64 // server time from which the device may lack something, 0 if it has all
+	out    []seqFlight
 
 	held     bool // not to be delivered before the right to read is checked
 	detached bool
@@ -49,10 +51,7 @@ func (src *source) qos() byte {
 }
 
 // admit is idempotent. The lock is held.
-func (src *source) admit(head int64) {
-	if src.held && src.next > head { // the cursor is of a future that this log does not have
-		src.next, src.head, src.acked = 0, 0, 0
-	}
+func (src *source) admit() {
 	src.held = false
 	src.advance(src.head)
 }
@@ -66,8 +65,31 @@ func (src *source) waiting(now bool) bool {
 // advance takes a newer head. The lock is held.
 func (src *source) advance(seq int64) {
 	src.head = max(src.head, seq)
-	if !src.held && !src.detached && src.next < src.head {
-		src.pump.enqueue(src)
+	if src.held || src.detached || src.next >= src.head {
+		return
+	}
+	if src.behind == 0 {
+		src.behind = max(src.pump.session.broker.hub.position.Load(), 1)
+	}
+	src.pump.enqueue(src)
+}
+
+// place makes the device's position the source's.
+func (src *source) place(at int64) {
+	p := src.pump
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if at > src.head {
+		at = 0 // of a future that this log does not have
+	}
+	src.placed, src.next, src.acked = true, at, at
+	src.caughtUp() // else it stays behind as it was
+}
+
+// caughtUp notes that the device has everything, if so. The lock is held.
+func (src *source) caughtUp() {
+	if src.acked == src.head {
+		src.behind = 0
 	}
 }
 
@@ -75,6 +97,13 @@ func (src *source) advance(seq int64) {
 func (src *source) fill(dst []byte, room int) ([]byte, bool, error) {
 	p := src.pump
 	b := p.session.broker
+	if !src.placed { // set by this goroutine only
+		at, err := p.session.position(p.ctx, src.stream)
+		if err != nil {
+			return dst, false, err
+		}
+		src.place(at)
+	}
 	p.mu.Lock()
 	next, open := src.next, src.head-src.next
 	p.mu.Unlock()
@@ -143,6 +172,7 @@ func (src *source) acknowledged(seq int64) {
 		return
 	}
 	src.out = src.out[n:]
+	src.caughtUp()
 	src.dirty = true
 	src.pump.session.broker.cursors.moved(src.pump.session)
 }

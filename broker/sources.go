@@ -11,19 +11,43 @@ import (
 // the right to read.
 
 // attach returns the source of a stream that is subscribed by its own topic,
-// made if need be to start behind after. A new one is held until release.
-func (p *pump) attach(stream parley.Stream, qos byte, after int64) (src *source, isNew bool) {
+// made if need be. A new one is held until release.
+func (p *pump) attach(stream parley.Stream, qos byte) (src *source, isNew bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.barred, stream)
-	src, isNew = p.source(stream, after)
+	src, isNew = p.source(stream)
 	src.exact, src.exactQoS = true, qos
 	return src, isNew
 }
 
+// take removes the source of a stream, whatever it is there for.
+func (p *pump) take(stream parley.Stream) *source {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	src, ok := p.sources[stream]
+	if !ok {
+		return nil
+	}
+	src.detached = true
+	delete(p.sources, stream)
+	return src
+}
+
+// renew makes a source for the same reasons as one that was taken. It is held
+// until its filter is attached.
+func (p *pump) renew(old *source) *source {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	src, _ := p.source(old.stream)
+	src.exact, src.exactQoS = old.exact, old.exactQoS
+	src.member, src.memberQoS = old.member, old.memberQoS
+	return src
+}
+
 // regain attaches a stream again that waits for the right to read it. If it does
 // not wait, regain returns nil.
-func (p *pump) regain(stream parley.Stream, after int64) (src *source, isNew bool) {
+func (p *pump) regain(stream parley.Stream) (src *source, isNew bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	qos, ok := p.barred[stream]
@@ -31,48 +55,52 @@ func (p *pump) regain(stream parley.Stream, after int64) (src *source, isNew boo
 		return nil, false
 	}
 	delete(p.barred, stream)
-	src, isNew = p.source(stream, after)
+	src, isNew = p.source(stream)
 	src.exact, src.exactQoS = true, qos
 	return src, isNew
 }
 
 // attachMember does the same for a stream of a membership filter. Without such a
 // filter it returns nil.
-func (p *pump) attachMember(stream parley.Stream, after int64) (src *source, isNew bool) {
+func (p *pump) attachMember(stream parley.Stream) (src *source, isNew bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.membership {
 		return nil, false
 	}
-	src, isNew = p.source(stream, after)
+	src, isNew = p.source(stream)
 	src.member, src.memberQoS = true, p.memberQoS
 	return src, isNew
 }
 
 // source returns the source of stream, made if need be. The lock is held.
-func (p *pump) source(stream parley.Stream, after int64) (src *source, isNew bool) {
+func (p *pump) source(stream parley.Stream) (src *source, isNew bool) {
 	if src, ok := p.sources[stream]; ok {
 		return src, false
 	}
-	src = &source{pump: p, stream: stream, topic: stream.Topic(), next: after, head: after, acked: after, held: true}
+	src = &source{pump: p, stream: stream, topic: stream.Topic(), held: true}
 	p.sources[stream] = src
 	return src, true
 }
 
-// admit lets a checked source deliver what it is woken for. head is the position
-// for which the right to read was checked.
-func (p *pump) admit(src *source, head int64) {
+// admit lets a checked source deliver what it is woken for.
+func (p *pump) admit(src *source) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	src.admit(head)
+	src.admit()
 }
 
-// release lets a checked source deliver up to head.
-func (p *pump) release(src *source, head int64) {
+// release lets a checked source deliver up to head. Since then the device may
+// lack something.
+func (p *pump) release(src *source, head, since int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	src.admit(head)
+	if src.behind == 0 {
+		src.behind = max(since, 1)
+	}
+	src.admit()
 	src.advance(head)
+	src.caughtUp()
 }
 
 // dismiss detaches a source of a membership filter that is still held: the check
@@ -90,6 +118,13 @@ func (p *pump) dismiss(src *source) (dismissed bool) {
 	src.detached = true
 	delete(p.sources, src.stream)
 	return true
+}
+
+// isHeld reports whether src waits for the check of the right to read it.
+func (p *pump) isHeld(src *source) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return src.held
 }
 
 // gone reports whether src has been detached.

@@ -22,6 +22,7 @@ type states struct {
 	dirty    map[string]stateChange
 	order    []string // of dirty, oldest change first
 	inflight map[string]struct{}
+	behind   int64 // server time from which the client may lack a state, 0 if it has all
 	queued   bool
 }
 
@@ -112,6 +113,9 @@ func (st *states) put(change stateChange) {
 	}
 	change.retain = retain && !change.gone
 	st.dirty[id] = change
+	if st.behind == 0 {
+		st.behind = max(st.pump.session.broker.hub.position.Load(), 1)
+	}
 	st.pump.enqueue(st)
 }
 
@@ -146,7 +150,16 @@ func (st *states) fill(dst []byte, room int) ([]byte, bool, error) {
 		room--
 	}
 	st.order = later
+	st.caughtUp()
 	return dst, st.deliverable(), nil
+}
+
+// caughtUp notes that the client knows all states, if so. The lock is held.
+func (st *states) caughtUp() {
+	if len(st.dirty) == 0 && len(st.inflight) == 0 && st.behind > 0 {
+		st.behind = 0
+		st.pump.session.broker.cursors.moved(st.pump.session)
+	}
 }
 
 // deliverable reports whether something waits that is not in flight.
@@ -213,6 +226,7 @@ func (st *states) acknowledged(conversation string) {
 	if _, ok := st.dirty[conversation]; ok {
 		st.pump.enqueue(st)
 	}
+	st.caughtUp()
 }
 
 // watched returns the conversations subscribed by their own topic. The lock is

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/mochi-mqtt/server/v2/packets"
 
@@ -16,11 +17,17 @@ import (
 func (s *session) subscribe(pk packets.Packet) {
 	ctx, cancel := context.WithTimeout(s.pump.ctx, sessionTime)
 	defer cancel()
+	s.attachingMore(len(pk.Filters))
+	from, bad := startOf(pk)
 	codes := make([]byte, len(pk.Filters))
 	var granted []parley.Subscription
 	for i, f := range pk.Filters {
 		sub := parley.Subscription{Filter: f.Filter, QoS: min(f.Qos, 1)}
-		if err := s.grant(ctx, sub); err != nil {
+		err := bad
+		if err == nil {
+			err = s.grant(ctx, sub, from)
+		}
+		if err != nil {
 			codes[i] = subackCode(err, s.version)
 			continue
 		}
@@ -29,9 +36,17 @@ func (s *session) subscribe(pk packets.Packet) {
 	}
 	s.reply(packets.Suback, pk.PacketID, codes)
 	crash.At(crash.SubackWritten)
+	s.attachingMore(len(granted) - len(pk.Filters))
 	if len(granted) > 0 {
-		s.pump.done.Go(func() { s.startAll(granted) })
+		s.pump.done.Go(func() { s.startAll(granted, false) })
 	}
+}
+
+// attachingMore counts subscriptions whose deliveries have not begun.
+func (s *session) attachingMore(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.attaching += n
 }
 
 // reply writes a SUBACK or UNSUBACK.
@@ -51,6 +66,8 @@ func subackCode(err error, version byte) byte {
 		return packets.ErrTopicFilterInvalid.Code
 	case code == parley.CodeTooLarge:
 		return packets.ErrQuotaExceeded.Code
+	case code == parley.CodeConflict:
+		return packets.ErrImplementationSpecificError.Code
 	}
 	return packets.ErrNotAuthorized.Code
 }
@@ -63,8 +80,8 @@ func (s *session) holds(filter string) bool {
 	return ok
 }
 
-// grant decides about one filter and stores it with the cursors it starts from.
-func (s *session) grant(ctx context.Context, sub parley.Subscription) error {
+// grant decides about one filter and stores it with the positions it starts from.
+func (s *session) grant(ctx context.Context, sub parley.Subscription, from *start) error {
 	t, err := parley.ParseFilter(sub.Filter)
 	if err != nil {
 		return err
@@ -79,34 +96,54 @@ func (s *session) grant(ctx context.Context, sub parley.Subscription) error {
 	if full && !again {
 		return parley.Errorf(parley.CodeTooLarge, "a session holds at most %d subscriptions", MaxFilters)
 	}
-	starts, err := s.starts(ctx, t, again)
+	save := parley.SubscriptionSave{Subscription: sub}
+	switch {
+	case from != nil:
+		save.Reset = true
+		save.Starts, err = s.startsFrom(ctx, t, from)
+	case again:
+		err = s.mayStill(ctx, t)
+	default:
+		if t.Wildcard() && !s.holdsWildcard() {
+			save.Seen = s.broker.hub.position.Load() // before the streams are listed
+		}
+		save.Starts, err = s.starts(ctx, t)
+	}
 	if err != nil {
 		return err
 	}
 	crash.At(crash.SubscribeDecided)
 	defer crash.At(crash.SubscriptionSaved)
-	if s.persistent.Load() {
-		if err := s.broker.options.Sessions.SaveSubscription(ctx, s.device, s.generation, sub, starts); err != nil {
+	return s.hold(ctx, save)
+}
+
+// hold makes a granted filter one of the session's.
+func (s *session) hold(ctx context.Context, save parley.SubscriptionSave) error {
+	if s.keeps() {
+		if err := s.broker.options.Sessions.SaveSubscription(ctx, s.device, s.generation, save); err != nil {
 			return fmt.Errorf("save subscription: %w", err)
 		}
 	}
+	if save.Reset {
+		s.restart(save.Starts)
+	} else if !s.keeps() {
+		s.put(save.Starts)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.filters[sub.Filter] = sub
-	for _, c := range starts {
-		s.stored[c.Stream] = c
-	}
+	s.filters[save.Filter] = save.Subscription
+	s.since = max(s.since, save.Seen)
 	return nil
 }
 
-// starts returns the cursors that a filter needs and the device does not have.
-// What is readable at the first subscription starts at its head; what is not in
-// the answer became readable later and starts at its beginning.
-func (s *session) starts(ctx context.Context, t parley.Topic, again bool) ([]parley.Cursor, error) {
+// starts returns where a new filter starts. What is readable now starts at its
+// head, unless the device has a position already; what is not in the answer
+// becomes readable later and starts at its beginning.
+func (s *session) starts(ctx context.Context, t parley.Topic) ([]parley.Cursor, error) {
 	switch t.Kind {
 	case parley.TopicMessages:
 		if t.Wildcard() {
-			return s.memberStarts(ctx, again)
+			return s.memberStarts(ctx)
 		}
 		c, err := s.mayReadExactly(ctx, t.Conversation)
 		if err != nil || s.who.TakesPart(c) && s.isMember() {
@@ -117,21 +154,27 @@ func (s *session) starts(ctx context.Context, t parley.Topic, again bool) ([]par
 		stream, _ := t.Stream()
 		head, err := s.broker.log.Head(ctx, stream)
 		return s.exactStart(t, head), err
-	case parley.TopicState:
-		if t.Wildcard() {
-			return nil, nil
-		}
-		_, err := s.mayReadExactly(ctx, t.Conversation)
-		return nil, err
 	}
-	return nil, parley.Errorf(parley.CodeInvalid, "nothing is delivered here yet")
+	return nil, s.mayStill(ctx, t)
 }
 
-func (s *session) memberStarts(ctx context.Context, again bool) ([]parley.Cursor, error) {
-	if again {
-		return nil, nil
+// mayStill reports whether the right to a filter is there now.
+func (s *session) mayStill(ctx context.Context, t parley.Topic) error {
+	switch t.Kind {
+	case parley.TopicErrors:
+		return nil
+	case parley.TopicMessages, parley.TopicState:
+		if t.Wildcard() {
+			return nil
+		}
+		_, err := s.mayReadExactly(ctx, t.Conversation)
+		return err
 	}
-	conversations, err := s.broker.log.TakingPart(ctx, s.who)
+	return parley.Errorf(parley.CodeInvalid, "nothing is delivered here yet")
+}
+
+func (s *session) memberStarts(ctx context.Context) ([]parley.Cursor, error) {
+	conversations, err := s.broker.log.TakingPart(ctx, s.who, 0)
 	if err != nil {
 		return nil, fmt.Errorf("list conversations: %w", err)
 	}
@@ -172,29 +215,21 @@ func (s *session) mayReadExactly(ctx context.Context, conversation string) (parl
 	return c, nil
 }
 
-func (s *session) cursor(stream parley.Stream, seq int64) parley.Cursor {
-	return parley.Cursor{Stream: stream, Epoch: s.broker.log.Epoch(), Seq: seq}
-}
-
-// placed reports whether the device has a position in stream: a cursor, or an
-// exact subscription that began at the first entry.
-func (s *session) placed(stream parley.Stream) bool {
+// holdsWildcard reports whether any filter for more than one topic is granted.
+func (s *session) holdsWildcard() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_, cursor := s.stored[stream]
-	_, exact := s.filters[stream.Topic()]
-	return cursor || exact
+	for filter := range s.filters {
+		if t, err := parley.ParseFilter(filter); err == nil && t.Wildcard() {
+			return true
+		}
+	}
+	return false
 }
 
 // isMember reports whether a c/+/messages filter is granted.
 func (s *session) isMember() bool {
 	return s.holds(parley.ConversationTopic(parley.TopicMessages, s.who.Site, parley.Any).String())
-}
-
-func (s *session) startOf(stream parley.Stream) int64 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.stored[stream].Seq
 }
 
 // drop forgets a filter whose right was lost.
@@ -229,17 +264,47 @@ func (s *session) unsubscribe(ctx context.Context, filter string) {
 	s.mu.Lock()
 	delete(s.filters, filter) // first: startAll looks behind itself whether it is still held
 	s.mu.Unlock()
-	streams := s.detach(t)
-	s.mu.Lock()
-	for _, stream := range streams {
-		delete(s.stored, stream)
-	}
-	s.mu.Unlock()
-	if !s.persistent.Load() {
+	if t.Kind == parley.TopicMessages && t.Wildcard() {
+		s.leaveMembership(ctx, t)
 		return
 	}
-	s.broker.cursors.drop(s, streams)
-	if err := s.broker.options.Sessions.DeleteSubscription(ctx, s.device, s.generation, filter, streams); err != nil {
-		s.broker.options.Logger.Warn("subscription not deleted", "device", s.device, "filter", filter, "error", err)
+	streams := s.detach(t)
+	s.leave(streams)
+	if !s.keeps() {
+		return
 	}
+	s.broker.cursors.drop(s, func(stream parley.Stream) bool { return slices.Contains(streams, stream) })
+	if err := s.broker.options.Sessions.DeleteSubscription(ctx, s.device, s.generation, filter, streams); err != nil {
+		s.broker.options.Logger.Info("subscription not deleted", "device", s.device, "filter", filter, "error", err)
+	}
+}
+
+// leaveMembership forgets all positions but those of exact filters: also those
+// in conversations that the user has left, which waited for the return.
+func (s *session) leaveMembership(ctx context.Context, t parley.Topic) {
+	s.detachMemberships()
+	keep := s.exactStreams()
+	s.leaveAllBut(keep)
+	if !s.keeps() {
+		return
+	}
+	s.broker.cursors.drop(s, func(stream parley.Stream) bool { return !slices.Contains(keep, stream) })
+	if err := s.broker.options.Sessions.DeleteMembership(ctx, s.device, s.generation, t.String(), keep); err != nil {
+		s.broker.options.Logger.Info("subscription not deleted", "device", s.device, "filter", t.String(), "error", err)
+	}
+}
+
+// exactStreams returns the streams of filters without a wildcard.
+func (s *session) exactStreams() []parley.Stream {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var streams []parley.Stream
+	for filter := range s.filters {
+		if t, err := parley.ParseFilter(filter); err == nil {
+			if stream, ok := t.Stream(); ok {
+				streams = append(streams, stream)
+			}
+		}
+	}
+	return streams
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -43,6 +44,7 @@ type world struct {
 
 	site, other parley.Site
 	panics      int64         // expected
+	later       atomic.Int64  // how far the server's clock is ahead, a time.Duration
 	tokenLife   time.Duration // 0: long
 	hash        string
 	running     bool
@@ -80,7 +82,7 @@ func newWorldIn(t testing.TB, dir string, change ...func(*broker.Options)) *worl
 func (w *world) start() {
 	w.t.Helper()
 	ctx := context.Background()
-	store, err := sqlite.Open(ctx, sqlite.Options{Dir: w.dir, Logger: w.options.Logger})
+	store, err := sqlite.Open(ctx, sqlite.Options{Dir: w.dir, Logger: w.options.Logger, Now: w.now})
 	must(w.t, err)
 	w.store = &fickleStore{Store: store}
 	w.access, err = access.New(ctx, store, access.Options{TokenLife: w.tokenLife})
@@ -90,7 +92,7 @@ func (w *world) start() {
 	options := w.options
 	options.Auth, options.Sessions = w.access, w.store
 	w.broker = broker.New(options)
-	w.bridge, err = bridge.New(ctx, w.store, bridge.Options{Logger: w.options.Logger}, w.broker)
+	w.bridge, err = bridge.New(ctx, w.store, bridge.Options{Logger: w.options.Logger, NewConversations: 10_000}, w.broker)
 	must(w.t, err)
 	must(w.t, w.broker.Start(w.bridge))
 	l, err := net.Listen("tcp", "127.0.0.1:0")

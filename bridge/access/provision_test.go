@@ -40,7 +40,7 @@ func TestProvisionRefusals(t *testing.T) {
 		"long password":  {f.site, func(n *access.NewAccount) { n.Password = strings.Repeat("p", 257) }},
 		"visitor's role": {f.site, func(n *access.NewAccount) { n.Role = parley.RoleVisitor }},
 		"no role":        {f.site, func(n *access.NewAccount) { n.Role = "" }},
-		"broken name":    {f.site, func(n *access.NewAccount) { n.Name = "\x00" }},
+		"broken name":    {f.site, func(n *access.NewAccount) { n.Name = "\xff" }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			account := good

@@ -63,16 +63,14 @@ func TestVisitorSessionRefusals(t *testing.T) {
 		request parley.VisitorRequest
 		want    parley.Code
 	}{
-		"no site key":          {parley.VisitorRequest{}, parley.CodeNotFound},
-		"unknown site key":     {parley.VisitorRequest{SiteKey: "key_9"}, parley.CodeNotFound},
-		"site id for its key":  {parley.VisitorRequest{SiteKey: f.site.ID}, parley.CodeNotFound},
-		"malformed site key":   {parley.VisitorRequest{SiteKey: "key 1"}, parley.CodeNotFound},
-		"a foreign web page":   {parley.VisitorRequest{SiteKey: f.site.Key, Origin: "https://evil.example"}, parley.CodeForbidden},
-		"a page from nowhere":  {parley.VisitorRequest{SiteKey: f.site.Key, Origin: "null"}, parley.CodeForbidden},
-		"name of 81":           {parley.VisitorRequest{SiteKey: f.site.Key, Name: strings.Repeat("名", 81)}, parley.CodeInvalid},
-		"name not UTF-8":       {parley.VisitorRequest{SiteKey: f.site.Key, Name: "\xff"}, parley.CodeInvalid},
-		"name of two lines":    {parley.VisitorRequest{SiteKey: f.site.Key, Name: "a\nb"}, parley.CodeInvalid},
-		"name that turns text": {parley.VisitorRequest{SiteKey: f.site.Key, Name: "a\u202eb"}, parley.CodeInvalid},
+		"no site key":         {parley.VisitorRequest{}, parley.CodeNotFound},
+		"unknown site key":    {parley.VisitorRequest{SiteKey: "key_9"}, parley.CodeNotFound},
+		"site id for its key": {parley.VisitorRequest{SiteKey: f.site.ID}, parley.CodeNotFound},
+		"malformed site key":  {parley.VisitorRequest{SiteKey: "key 1"}, parley.CodeNotFound},
+		"a foreign web page":  {parley.VisitorRequest{SiteKey: f.site.Key, Origin: "https://evil.example"}, parley.CodeForbidden},
+		"a page from nowhere": {parley.VisitorRequest{SiteKey: f.site.Key, Origin: "null"}, parley.CodeForbidden},
+		"name of 81":          {parley.VisitorRequest{SiteKey: f.site.Key, Name: strings.Repeat("名", 81)}, parley.CodeInvalid},
+		"name not UTF-8":      {parley.VisitorRequest{SiteKey: f.site.Key, Name: "\xff"}, parley.CodeInvalid},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := f.access.VisitorSession(t.Context(), c.request)
@@ -87,6 +85,60 @@ func TestVisitorSessionRefusals(t *testing.T) {
 		if _, err := f.access.VisitorSession(t.Context(), r); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// Names are made fit to be shown where they enter, whoever gives them.
+func TestNamesAreCleaned(t *testing.T) {
+	f := setup(t)
+	for name, c := range map[string]struct{ in, want string }{
+		"plain":                      {"韩梅梅 Han Meimei", "韩梅梅 Han Meimei"},
+		"padded":                     {" \t\u00a0\u3000Ann\u2003\n", "Ann"},
+		"padded with the invisible":  {"\u200bAnn\ufeff\u200f", "Ann"},
+		"two lines":                  {"Ann\r\nLee", "Ann  Lee"},
+		"line and paragraph ends":    {"Ann\u2028Lee\u2029!", "Ann Lee !"},
+		"control characters":         {"A\x00n\x1b[31mn\x7f", "An[31mn"},
+		"overrides":                  {"\u202eAnn\u202c (\u202ateam\u202b)\u202d", "Ann (team)"},
+		"isolates":                   {"\u2066A\u2067n\u2068n\u2069", "Ann"},
+		"Arabic and Hebrew":          {"سارة שרה", "سارة שרה"},
+		"a non-joiner inside":        {"علی\u200cرضا", "علی\u200cرضا"},
+		"joined emoji":               {"👩\u200d👩\u200d👧 ❤\ufe0f", "👩\u200d👩\u200d👧 ❤\ufe0f"},
+		"a flag made of tags":        {"🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f", "🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f"},
+		"a zero-width space only":    {"\u200b", ""},
+		"a Hangul filler only":       {"\u3164", ""},
+		"other fillers only":         {"\u115f\u1160\uffa0\u2800", ""},
+		"direction marks only":       {"\u200e\u200f\u061c", ""},
+		"joiners only":               {"\u200d\u200c\u200d", ""},
+		"variation selectors only":   {"\ufe0f\U000e0100", ""},
+		"tags only":                  {"\U000e0041\U000e007f", ""},
+		"overrides only":             {"\u202e\u2066\u2069", ""},
+		"everything that is nothing": {" \u200b\u034f\u2060\u2061\u180e\u00ad\t\u0085 ", ""},
+		"a combining mark only":      {"\u0301", "\u0301"},
+		"80 characters":              {"\u202e " + strings.Repeat("名", 80) + "\n", strings.Repeat("名", 80)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			visitor, err := f.access.VisitorSession(t.Context(), parley.VisitorRequest{SiteKey: f.site.Key, Name: c.in})
+			if err != nil || visitor.Identity.Name != c.want {
+				t.Errorf("visitor is called %+q, %v; want %+q", visitor.Identity.Name, err, c.want)
+			}
+		})
+	}
+	session := func(r parley.VisitorRequest) parley.Credentials {
+		c, err := f.access.VisitorSession(t.Context(), r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	first := session(parley.VisitorRequest{SiteKey: f.site.Key, Name: "Ann"})
+	again := session(parley.VisitorRequest{SiteKey: f.site.Key, RefreshToken: first.RefreshToken, Name: "\u200b"})
+	if again.Identity.Name != "Ann" {
+		t.Errorf("a name that is not seen replaced Ann by %+q", again.Identity.Name)
+	}
+	agent := access.NewAccount{Email: "new@example.org", Name: "\u202eLi\nLei\u200b", Role: parley.RoleAgent, Password: password}
+	_, accounts, err := f.access.Provision(t.Context(), f.site, []access.NewAccount{agent})
+	if err != nil || accounts[0].Name != "Li Lei" {
+		t.Errorf("agent is called %+v, %v", accounts, err)
 	}
 }
 

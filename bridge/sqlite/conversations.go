@@ -129,5 +129,8 @@ func conversationWhere(q bridge.ConversationQuery) (string, []any) {
 	if q.UpdatedBefore != 0 {
 		conditions, args = append(conditions, `(updated_at, id) < (?, ?)`), append(args, q.UpdatedBefore, q.IDBefore)
 	}
+	if q.UpdatedFrom != 0 {
+		conditions, args = append(conditions, `updated_at >= ?`), append(args, q.UpdatedFrom)
+	}
 	return strings.Join(conditions, ` AND `), args
 }

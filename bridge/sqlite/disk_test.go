@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/parley-chat/parley"
+	"github.com/parley-chat/parley/bridge/sqlite"
 )
 
 // smallDisk mounts a file system of size bytes.
@@ -122,5 +123,29 @@ func checkTemporary(t *testing.T, err error) {
 	var refusal *parley.Error
 	if !errors.As(err, &refusal) || !refusal.Code.Retry() {
 		t.Fatalf("error %v, want a temporary one", err)
+	}
+}
+
+// TestDiskFullAtStart reads what a server says that cannot start: it ends, so it
+// must not only promise to go on by itself.
+func TestDiskFullAtStart(t *testing.T) {
+	const size = 1 << 20
+	disk := smallDisk(t, size)
+	ballast := filepath.Join(disk, "ballast")
+	if err := os.WriteFile(ballast, make([]byte, size), 0o600); err != nil && !errors.Is(err, syscall.ENOSPC) {
+		t.Fatal(err)
+	}
+	for _, room := range []int64{0, 64 << 10} { // none at all; not enough for the schema
+		if err := os.Truncate(ballast, size-room); err != nil {
+			t.Fatal(err)
+		}
+		s, err := sqlite.Open(t.Context(), sqlite.Options{Dir: filepath.Join(disk, fmt.Sprintf("data%d", room))})
+		if err == nil {
+			_ = s.Close()
+			t.Fatalf("it starts with %d bytes of room", room)
+		}
+		if !strings.Contains(err.Error(), "no space left") || !strings.Contains(err.Error(), "has to be started again") {
+			t.Errorf("with %d bytes of room it says: %v", room, err)
+		}
 	}
 }

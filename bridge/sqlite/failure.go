@@ -55,7 +55,7 @@ func unknown(cause error) error {
 func (s *Store) explain(err error) error {
 	switch classify(err) {
 	case failureFull:
-		return fmt.Errorf("no space left for the store in %s; free some, it goes on by itself: %w", s.dir, err)
+		return fmt.Errorf("no space left for the store in %s; free some: a server that runs goes on by itself, one that could not start has to be started again: %w", s.dir, err)
 	case failureDamaged:
 		return fmt.Errorf("the database in %s is damaged; stop Parley, keep a copy of the folder, check the disk and restore the newest backup: %w", s.dir, err)
 	}

@@ -9,8 +9,20 @@ import (
 // The n-th brings version n-1 to version n. A step that has been released is
 // never edited; a change is a new step at the end.
 func migrations() []string {
-	return []string{schema1}
+	return []string{schema1, schema2}
 }
+
+// schema2 lets sessions end. Those that were to be kept before there was an end
+// get thirty days from now.
+const schema2 = `
+ALTER TABLE sessions ADD COLUMN expiry INTEGER NOT NULL DEFAULT 0;     -- seconds that it outlives its connection
+ALTER TABLE sessions ADD COLUMN away_since INTEGER NOT NULL DEFAULT 0; -- Unix milliseconds, 0 while connected
+ALTER TABLE sessions ADD COLUMN seen INTEGER NOT NULL DEFAULT 0;       -- see parley.CursorSave
+ALTER TABLE sessions ADD COLUMN epoch TEXT NOT NULL DEFAULT '';        -- of seen
+UPDATE sessions SET expiry = 2592000 WHERE keeps;
+ALTER TABLE sessions DROP COLUMN keeps;
+CREATE INDEX sessions_away ON sessions (away_since + expiry * 1000) WHERE away_since > 0;
+`
 
 const schema1 = `
 CREATE TABLE meta (

@@ -12,6 +12,8 @@ import (
 
 	"github.com/caarlos0/env/v11"
 	"github.com/spf13/pflag"
+
+	"github.com/parley-chat/parley"
 )
 
 // config is every setting of the server. Each can be given as an environment
@@ -28,6 +30,7 @@ type config struct {
 	TrustedProxies []string      `env:"PARLEY_TRUSTED_PROXIES"`  // networks whose X-Forwarded-For is believed
 	FrameAncestors []string      `env:"PARLEY_FRAME_ANCESTORS"`  // origins whose pages may show ours in a frame
 	ShutdownTime   time.Duration `env:"PARLEY_SHUTDOWN_TIMEOUT"` // bound of a graceful stop
+	SessionExpiry  time.Duration `env:"PARLEY_SESSION_EXPIRY"`   // bound of how long an absent device's session is kept
 
 	DemoSite    bool     `env:"PARLEY_DEMO_SITE"`    // make the demo site with its two agents; loopback only
 	DemoOrigins []string `env:"PARLEY_DEMO_ORIGINS"` // web origins of that site
@@ -37,6 +40,7 @@ func defaultConfig() config {
 	return config{
 		Data: "./data", HTTP: ":8080", MQTT: ":1883", Metrics: "127.0.0.1:9180",
 		LogLevel: slog.LevelInfo, LogFormat: "text", ShutdownTime: 10 * time.Second,
+		SessionExpiry: 30 * 24 * time.Hour,
 	}
 }
 
@@ -75,6 +79,9 @@ func (c *config) validate() error {
 	}
 	if c.ShutdownTime <= 0 {
 		complain("PARLEY_SHUTDOWN_TIMEOUT: must be above 0")
+	}
+	if c.SessionExpiry < time.Minute || c.SessionExpiry > parley.MaxSessionExpiry {
+		complain("PARLEY_SESSION_EXPIRY: must be between 1m and %s", parley.MaxSessionExpiry)
 	}
 	if _, err := c.proxies(); err != nil {
 		complain("PARLEY_TRUSTED_PROXIES: %v", err)

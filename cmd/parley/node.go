@@ -87,6 +87,7 @@ func (n *node) openRooms(ctx context.Context) error {
 	n.sites = newSites(n.store)
 	n.broker = broker.New(broker.Options{
 		Auth: n.access, Sessions: n.store, Logger: n.log, AllowOrigin: n.sites.allowOrigin,
+		SessionExpiry: n.config.SessionExpiry,
 	})
 	if n.bridge, err = bridge.New(ctx, n.store, bridge.Options{Logger: n.log}, n.broker); err != nil {
 		return err

@@ -39,6 +39,7 @@ func (n *node) bridgeSamples() []api.Sample {
 		counter("messages_recorded", "Messages stored.", s.Recorded),
 		counter("messages_duplicate", "Repeats answered with the first one's position.", s.Duplicates),
 		counter("messages_refused", "Messages refused for good.", s.Refused),
+		counter("conversations_limited", "Tries to open a conversation that came too fast.", s.Limited),
 		counter("decisions_retried", "Decisions taken again because somebody was faster.", s.Retries),
 		counter("reads_from_memory", "Delivery reads answered from memory.", s.TailReads),
 		counter("reads_from_store", "Delivery reads answered by the store.", s.StoreReads),

@@ -1,0 +1,105 @@
+package sqlite_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/parley-chat/parley"
+	"github.com/parley-chat/parley/bridge/sqlite"
+)
+
+// clock is a time that a test sets.
+type clock struct{ at time.Time }
+
+func (c *clock) now() time.Time { return c.at }
+
+func openAt(t *testing.T, dir string, c *clock) *sqlite.Store {
+	t.Helper()
+	s, err := sqlite.Open(t.Context(), sqlite.Options{Dir: dir, Now: c.now})
+	must(t, err)
+	return s
+}
+
+// A session lives as long as its device asked, counted from the end of the
+// connection, to the second.
+func TestSessionExpires(t *testing.T) {
+	c := &clock{at: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
+	s := openAt(t, t.TempDir(), c)
+	defer func() { must(t, s.Close()) }()
+	sub := parley.Subscription{Filter: "p1/ste_a/c/+/messages", QoS: 1}
+	first := connect(t, s, device, false)
+	must(t, s.SaveSubscription(t.Context(), device, first.Generation, save(sub, cursor("a", "epo_a", 4))))
+	c.at = c.at.Add(48 * time.Hour) // connected all the while
+	must(t, s.Leave(t.Context(), device, first.Generation, time.Hour))
+
+	c.at = c.at.Add(time.Hour - time.Second)
+	second := connect(t, s, device, false)
+	equal(t, "a second before", second.Present, true)
+	must(t, s.Leave(t.Context(), device, first.Generation, time.Second)) // of the older connection
+	c.at = c.at.Add(time.Minute)
+	equal(t, "an older connection's end", connect(t, s, device, false).Present, true)
+
+	third := connect(t, s, device, false)
+	must(t, s.Leave(t.Context(), device, third.Generation, time.Hour))
+	c.at = c.at.Add(time.Hour)
+	fourth := connect(t, s, device, false)
+	equal(t, "on the second", fourth.Present, false)
+	equal(t, "subscriptions of an expired session", len(fourth.Subscriptions), 0)
+	equal(t, "cursors of an expired session", len(cursors(t, s, device, "a")), 0)
+}
+
+// Sessions that have expired are deleted, those that have not are left alone, and
+// after a crash everybody counts as away from the restart on.
+func TestSweep(t *testing.T) {
+	c := &clock{at: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
+	dir := t.TempDir()
+	s := openAt(t, dir, c)
+	var gone []parley.Session
+	for _, name := range []string{"ste_a.vis_a.dev_a", "ste_a.vis_b.dev_b", "ste_a.vis_c.dev_c"} {
+		session := connect(t, s, name, false)
+		must(t, s.SaveSubscription(t.Context(), name, session.Generation, save(parley.Subscription{Filter: "f"}, cursor("a", "epo_a", 4))))
+		gone = append(gone, session)
+	}
+	must(t, s.Leave(t.Context(), gone[0].Device, gone[0].Generation, time.Minute))
+	must(t, s.Leave(t.Context(), gone[1].Device, gone[1].Generation, time.Minute))
+	c.at = c.at.Add(time.Minute)
+	sweep := func(limit, want int) {
+		t.Helper()
+		n, err := s.Sweep(t.Context(), limit)
+		must(t, err)
+		equal(t, "swept", n, want)
+	}
+	sweep(1, 1)
+	sweep(10, 1)
+	sweep(10, 0)
+	equal(t, "cursors of a swept device", len(cursors(t, s, gone[0].Device, "a")), 0)
+	equal(t, "cursors of the one that stays", len(cursors(t, s, gone[2].Device, "a")), 1)
+	must(t, s.Close()) // the third is still connected, as in a crash
+
+	c.at = c.at.Add(time.Minute)
+	s = openAt(t, dir, c)
+	defer func() { must(t, s.Close()) }()
+	must(t, s.AllLeft(t.Context()))
+	c.at = c.at.Add(time.Hour - time.Second)
+	sweep(10, 0)
+	c.at = c.at.Add(time.Second)
+	sweep(10, 1)
+}
+
+// What a device has seen rises with its cursors, and never falls.
+func TestSeen(t *testing.T) {
+	s := open(t, t.TempDir())
+	defer func() { must(t, s.Close()) }()
+	session := connect(t, s, device, false)
+	g := session.Generation
+	for _, step := range []struct{ seen, generation int64 }{{100, g}, {90, g}, {0, g}, {200, g - 1}} {
+		must(t, s.SaveCursors(t.Context(), []parley.CursorSave{{Device: device, Generation: step.generation, Seen: step.seen}}))
+	}
+	equal(t, "seen", connect(t, s, device, false).Seen, int64(100))
+	g = connect(t, s, device, false).Generation
+	reset := save(parley.Subscription{Filter: "f"})
+	reset.Reset = true
+	must(t, s.SaveSubscription(t.Context(), device, g, reset))
+	equal(t, "seen after a reset", connect(t, s, device, false).Seen, int64(0))
+	equal(t, "seen by a clean session", connect(t, s, device, true).Seen, int64(0))
+}

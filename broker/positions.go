@@ -1,0 +1,97 @@
+package broker
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/parley-chat/parley"
+)
+
+// positions are where a device is in its streams, as far as its connection knows:
+// what it was not told it looks up when it needs it, so that a device that comes
+// back costs what has changed, not what exists. Guarded by the session's lock.
+type positions map[parley.Stream]int64
+
+// position returns where the device is in stream; 0 if it has no position yet.
+// It reads the store, but for what it knows.
+func (s *session) position(ctx context.Context, stream parley.Stream) (int64, error) {
+	if err := s.learn(ctx, []parley.Stream{stream}); err != nil {
+		return 0, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.positions[stream], nil
+}
+
+// learn reads the positions in streams that are not known yet.
+func (s *session) learn(ctx context.Context, streams []parley.Stream) error {
+	if !s.keeps() {
+		return nil // nothing is stored of a device that will not come back
+	}
+	s.mu.Lock()
+	unknown := slices.DeleteFunc(slices.Clone(streams), func(stream parley.Stream) bool {
+		_, known := s.positions[stream]
+		return known
+	})
+	s.mu.Unlock()
+	if len(unknown) == 0 {
+		return nil
+	}
+	cursors, err := s.broker.options.Sessions.Cursors(ctx, s.device, unknown)
+	if err != nil {
+		return fmt.Errorf("read cursors: %w", err)
+	}
+	epoch := s.broker.log.Epoch()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range cursors {
+		if c.Epoch != epoch {
+			c.Seq = 0 // another numbering: from the first entry
+		}
+		if _, known := s.positions[c.Stream]; !known {
+			s.positions[c.Stream] = c.Seq
+		}
+	}
+	return nil
+}
+
+// placed reports whether the device has a position in stream, or holds its own
+// topic, which has placed it.
+func (s *session) placed(stream parley.Stream) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, known := s.positions[stream]
+	_, exact := s.filters[stream.Topic()]
+	return known || exact
+}
+
+// put notes positions that the device has been given.
+func (s *session) put(cursors []parley.Cursor) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range cursors {
+		s.positions[c.Stream] = c.Seq
+	}
+}
+
+// leave forgets the positions in streams.
+func (s *session) leave(streams []parley.Stream) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, stream := range streams {
+		delete(s.positions, stream)
+	}
+}
+
+// leaveAllBut forgets all positions but those of keep.
+func (s *session) leaveAllBut(keep []parley.Stream) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	maps.DeleteFunc(s.positions, func(stream parley.Stream, _ int64) bool { return !slices.Contains(keep, stream) })
+}
+
+func (s *session) cursor(stream parley.Stream, seq int64) parley.Cursor {
+	return parley.Cursor{Stream: stream, Epoch: s.broker.log.Epoch(), Seq: seq}
+}
