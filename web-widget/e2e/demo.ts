@@ -63,6 +63,13 @@ async function freeAddress(): Promise<string> {
   }
 }
 
+/** What the page has said at a moment. */
+export interface DrawnState {
+  readonly title: string;
+  readonly numbers: readonly string[];
+  readonly server: string;
+}
+
 /** The demo page, and what the browser complains about on it. */
 export class DemoPage {
   readonly complaints: string[] = [];
@@ -102,6 +109,13 @@ export class DemoPage {
     await field.press("Enter");
   }
 
+  /** Goes back to the agent's list and opens the conversation whose last message is text. */
+  async choose(device: string, text: string): Promise<void> {
+    const back = this.inside(device).getByRole("button", { name: "Back to the list" });
+    if (await back.isVisible()) await back.click();
+    await this.inside(device).locator("nav button").filter({ hasText: text }).click();
+  }
+
   message(device: string, text: string): Locator {
     return this.inside(device).locator(".message").filter({ hasText: text }).last();
   }
@@ -126,11 +140,40 @@ export class DemoPage {
   /** Waits until the page says that everybody has the same n messages, or that something is wrong; answers its numbers. */
   async verdict(n: number): Promise<Record<string, number>> {
     await this.page.locator(".score.good, .score.bad").filter({ hasText: new RegExp(`\\b${n} messages|wrong`) }).waitFor();
+    return this.numbers();
+  }
+
+  async numbers(): Promise<Record<string, number>> {
     const numbers: Record<string, number> = {};
     for (const tally of await this.page.locator("[data-tally]").all()) {
       numbers[(await tally.getAttribute("data-tally")) ?? ""] = Number(await tally.locator("dd").textContent());
     }
     return numbers;
+  }
+
+  /** From the next load on, the page keeps every state that it has drawn. */
+  async recordStates(): Promise<void> {
+    await this.page.addInitScript(() => {
+      if (window !== top) return;
+      const states: DrawnState[] = [];
+      Object.assign(window, { drawnStates: states });
+      const text = (selector: string): string => document.querySelector(selector)?.textContent ?? "";
+      new MutationObserver(() => {
+        if (!document.querySelector(".score")) return;
+        const numbers = Array.from(document.querySelectorAll("[data-tally] dd")).map((one) => one.textContent ?? "");
+        states.push({ title: text(".score h2"), numbers, server: text(".server p") });
+      }).observe(document, { childList: true, subtree: true, characterData: true });
+    });
+  }
+
+  states(): Promise<DrawnState[]> {
+    return this.page.evaluate<DrawnState[]>("drawnStates");
+  }
+
+  /** Another visitor comes to the visitor's device. */
+  async newVisitor(): Promise<void> {
+    await this.inside("visitor").locator("body").evaluate(() => localStorage.clear());
+    await this.page.reload();
   }
 
   /** What is drawn on a device, from the top. */
