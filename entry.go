@@ -54,6 +54,22 @@ type Entry struct {
 	Digest []byte          // keyed hash of type and body; tells a repeat from a conflict
 }
 
+// Delivery is an entry on its way to devices: its position and its wire form,
+// made once and shared by all who deliver it. Nobody writes to Payload.
+type Delivery struct {
+	Seq     int64
+	Payload []byte
+}
+
+// Delivery returns the delivery of e. Epoch is the store's.
+func (e *Entry) Delivery(epoch string) Delivery {
+	payload := make([]byte, 0, len(e.Body)+len(e.ID)+len(e.Sender)+len(e.Device)+len(epoch)+wireOverhead)
+	return Delivery{Seq: e.Seq, Payload: e.AppendJSON(payload, epoch)}
+}
+
+// wireOverhead is about what the wire form of an entry has beside its strings.
+const wireOverhead = 160
+
 // wireEntry is the JSON form of an entry, the same on MQTT and HTTP.
 type wireEntry struct {
 	Seq    int64           `json:"seq"`

@@ -93,7 +93,7 @@ func New(ctx context.Context, store Store, o Options, observers ...Observer) (*B
 	b := &Bridge{store: store, log: o.Logger, digest: digester{key: key}, openings: newOpenings(o.Now, o.NewConversations)}
 	b.projector = newProjector(store, o.Logger)
 	b.folds = newFolds(store, b.projector)
-	b.tails = newTails()
+	b.tails = newTails(store.Epoch())
 	b.follower = newFollower(b.folds, b.tails, b.projector, observers)
 	if err := b.projector.recover(ctx, b.folds); err != nil {
 		return nil, fmt.Errorf("bring conversations up to date: %w", err)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/parley-chat/parley"
+	"github.com/parley-chat/parley/internal/crash"
 )
 
 // followerQueue is how many commits may wait to be followed. When it is full
@@ -91,6 +92,7 @@ func (f *follower) run() {
 // follow handles one commit, stream by stream. A commit holds the entries of a
 // stream in order, but not next to each other.
 func (f *follower) follow(entries []parley.Entry) {
+	crash.At(crash.FollowBegin)
 	for _, run := range byStream(entries) {
 		stream := run[0].Stream
 		if site, id, ok := stream.Conversation(); ok {
@@ -101,6 +103,7 @@ func (f *follower) follow(entries []parley.Entry) {
 		for _, o := range f.observers {
 			o.Advanced(stream, last.Seq)
 		}
+		crash.At(crash.AdvancedTold)
 	}
 	at := entries[len(entries)-1].At
 	for _, o := range f.observers {
@@ -117,11 +120,13 @@ func (f *follower) fold(site, id string, run []parley.Entry) {
 		c, err := f.folds.follow(ctx, site, id, run)
 		cancel()
 		if err == nil {
+			crash.At(crash.Folded)
 			f.projector.add(c)
 			decided := slices.ContainsFunc(run, func(e parley.Entry) bool { return e.Type.Control() })
 			for _, o := range f.observers {
 				o.Changed(c, decided)
 			}
+			crash.At(crash.ChangedTold)
 			return
 		}
 		select {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/parley-chat/parley"
+	"github.com/parley-chat/parley/internal/crash"
 )
 
 // Timing of the projection. Rows are written behind the acknowledgement, and
@@ -116,9 +117,11 @@ func (p *projector) flush(ctx context.Context) error {
 	if clean {
 		return nil
 	}
+	crash.At(crash.ProjectBegin)
 	if err := p.store.SaveConversations(ctx, rows, position); err != nil {
 		return fmt.Errorf("save conversations: %w", err)
 	}
+	crash.At(crash.ProjectSaved)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.saved = position

@@ -16,24 +16,25 @@ const (
 	MaxPageLimit     = 200
 )
 
-// Entries returns entries of any stream with seq > after, oldest first, at most
-// limit, from memory where it can. It asks no permission: its caller has.
-// Entries are shared and must not be changed.
-func (b *Bridge) Entries(ctx context.Context, stream parley.Stream, after int64, limit int) ([]*parley.Entry, error) {
-	if entries, ok := b.tails.read(stream, after, limit); ok {
+// Deliveries returns entries of any stream with seq > after, oldest first, at
+// most limit, from memory where it can. It asks no permission: its caller has.
+// They are shared and must not be changed.
+func (b *Bridge) Deliveries(ctx context.Context, stream parley.Stream, after int64, limit int) ([]parley.Delivery, error) {
+	if deliveries, ok := b.tails.read(stream, after, limit); ok {
 		b.stats.tailReads.Add(1)
-		return entries, nil
+		return deliveries, nil
 	}
 	b.stats.storeReads.Add(1)
 	stored, err := b.store.Read(ctx, stream, after, limit)
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", stream, err)
 	}
-	entries := make([]*parley.Entry, len(stored))
+	epoch := b.store.Epoch()
+	deliveries := make([]parley.Delivery, len(stored))
 	for i := range stored {
-		entries[i] = &stored[i]
+		deliveries[i] = stored[i].Delivery(epoch)
 	}
-	return entries, nil
+	return deliveries, nil
 }
 
 // Head returns the newest position of any stream. It never goes back. It asks

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/parley-chat/parley"
+	"github.com/parley-chat/parley/internal/crash"
 )
 
 // maxDecisions bounds how often a decision is taken again because the
@@ -110,6 +111,7 @@ func (b *Bridge) appendLimited(ctx context.Context, who parley.Identity, stream 
 // appendDecided appends entries behind control (if any). again means that the
 // decision was taken on a state that is no longer true.
 func (b *Bridge) appendDecided(ctx context.Context, stream parley.Stream, control *parley.Entry, entries []parley.Entry, c parley.Conversation) (answers []parley.Appended, again bool, err error) {
+	crash.At(crash.Decided)
 	if control == nil {
 		answers, err = b.store.Append(ctx, stream, entries, c.Control)
 		if err != nil {

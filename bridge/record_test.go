@@ -216,12 +216,17 @@ func TestRefusalNamesTheBeginningOfALongTopic(t *testing.T) {
 		if err := w.bridge.Refuse(t.Context(), who, "k1", topic, parley.Errorf(parley.CodeInvalid, "no such topic")); err != nil {
 			t.Fatal(err)
 		}
-		entries, err := w.bridge.Entries(t.Context(), parley.ErrorsOf(who.Site, who.User, who.Device), 0, 10)
-		if err != nil || len(entries) != 1 {
-			t.Fatal(entries, err)
+		stream := parley.ErrorsOf(who.Site, who.User, who.Device)
+		told, err := w.bridge.Deliveries(t.Context(), stream, 0, 10)
+		if err != nil || len(told) != 1 {
+			t.Fatal(told, err)
+		}
+		e, _, err := parley.DecodeEntry(stream, told[0].Payload)
+		if err != nil {
+			t.Fatal(err)
 		}
 		var body struct{ Topic string }
-		if err := json.Unmarshal(entries[0].Body, &body); err != nil || body.Topic != want {
+		if err := json.Unmarshal(e.Body, &body); err != nil || body.Topic != want {
 			t.Errorf("topic of %d bytes is named %q, %v; want %q", len(topic), body.Topic, err, want)
 		}
 	}

@@ -9,13 +9,15 @@ import (
 // Bounds of the tail cache.
 const (
 	tailEntries  = 128      // of one stream
-	tailBytes    = 64 << 20 // of all together, bodies and a flat rate per entry
-	tailOverhead = 256      // that rate
+	tailBytes    = 64 << 20 // of all together, payloads and a flat rate per entry
+	tailOverhead = 64       // that rate
 )
 
-// tails keeps the newest entries of active streams, so that live delivery does
-// not read the store.
+// tails keeps the newest entries of active streams in their wire form, so that
+// live delivery neither reads the store nor encodes anything again.
 type tails struct {
+	epoch string
+
 	mu    sync.RWMutex
 	live  map[parley.Stream]*tail
 	bytes int
@@ -23,13 +25,19 @@ type tails struct {
 
 // tail holds a gapless run of entries that ends at the stream's head.
 type tail struct {
-	entries []*parley.Entry
+	entries []parley.Delivery
 }
 
-func newTails() *tails { return &tails{live: map[parley.Stream]*tail{}} }
+func newTails(epoch string) *tails {
+	return &tails{epoch: epoch, live: map[parley.Stream]*tail{}}
+}
 
 // add appends entries of one stream, in order.
 func (t *tails) add(run []parley.Entry) {
+	added := make([]parley.Delivery, len(run))
+	for i := range run {
+		added[i] = run[i].Delivery(t.epoch)
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	stream := run[0].Stream
@@ -38,8 +46,7 @@ func (t *tails) add(run []parley.Entry) {
 		l = &tail{}
 		t.live[stream] = l
 	}
-	for i := range run {
-		e := &run[i]
+	for _, e := range added {
 		if last := l.head(); last > 0 && e.Seq != last+1 {
 			t.bytes -= l.clear()
 		}
@@ -67,7 +74,7 @@ func (t *tails) evict(keep parley.Stream) {
 }
 
 // read answers from memory; ok is false where it cannot.
-func (t *tails) read(stream parley.Stream, after int64, limit int) (entries []*parley.Entry, ok bool) {
+func (t *tails) read(stream parley.Stream, after int64, limit int) (entries []parley.Delivery, ok bool) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	l, found := t.live[stream]
@@ -82,7 +89,7 @@ func (t *tails) read(stream parley.Stream, after int64, limit int) (entries []*p
 		return nil, true
 	}
 	rest := l.entries[skip:]
-	return append([]*parley.Entry(nil), rest[:min(limit, len(rest))]...), true
+	return rest[:min(limit, len(rest)):min(limit, len(rest))], true
 }
 
 func (t *tails) head(stream parley.Stream) (int64, bool) {
@@ -123,8 +130,8 @@ func (l *tail) trim() int {
 	for _, e := range l.entries[:drop] {
 		freed += size(e)
 	}
-	l.entries = append([]*parley.Entry(nil), l.entries[drop:]...)
+	l.entries = append([]parley.Delivery(nil), l.entries[drop:]...)
 	return freed
 }
 
-func size(e *parley.Entry) int { return len(e.Body) + tailOverhead }
+func size(e parley.Delivery) int { return len(e.Payload) + tailOverhead }

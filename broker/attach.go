@@ -63,6 +63,9 @@ func (s *session) attach(ctx context.Context, sub parley.Subscription, resumed b
 		return s.attachStates(ctx, sub.QoS, resumed)
 	case t.Kind == parley.TopicState:
 		return s.attachState(ctx, t, sub.QoS)
+	case t.Kind == parley.TopicPresence:
+		s.attachPresence(t, sub.QoS)
+		return nil
 	}
 	return parley.Errorf(parley.CodeInvalid, "nothing is delivered here yet")
 }
@@ -210,6 +213,27 @@ func (s *session) attachState(ctx context.Context, t parley.Topic, qos byte) err
 	return err
 }
 
+// attachPresence delivers who is online: of everybody, those who are; of one user,
+// whether or not.
+func (s *session) attachPresence(t parley.Topic, qos byte) {
+	user := watchedUser(t)
+	s.pump.standings.watch(user, qos)
+	s.broker.hub.watchUser(s, user)
+	if user == "" {
+		s.pump.standings.changed(true, s.broker.presence.everybody(t.Site)...)
+		return
+	}
+	s.pump.standings.changed(true, user)
+}
+
+// watchedUser returns the user key of a presence topic, empty for everybody.
+func watchedUser(t parley.Topic) string {
+	if t.Wildcard() {
+		return ""
+	}
+	return userKey(t.Site, t.User)
+}
+
 func (s *session) detachFilter(filter string) {
 	if t, err := parley.ParseFilter(filter); err == nil {
 		s.detach(t)
@@ -227,6 +251,10 @@ func (s *session) detach(t parley.Topic) []parley.Stream {
 	case t.Kind == parley.TopicState:
 		s.pump.unwatchOne(t.Conversation)
 		s.broker.hub.unwatch(parley.MessagesOf(t.Site, t.Conversation), s)
+		return nil
+	case t.Kind == parley.TopicPresence:
+		s.pump.standings.unwatch(watchedUser(t))
+		s.broker.hub.unwatchUser(s, watchedUser(t))
 		return nil
 	case t.Wildcard():
 		s.detachMemberships()

@@ -48,8 +48,8 @@ type Log interface {
 	// Refuse writes a refusal on the device's errors stream, durably, and once
 	// for each key.
 	Refuse(ctx context.Context, who parley.Identity, key, topic string, refusal *parley.Error) error
-	// Entries returns entries with seq > after, oldest first. They are shared.
-	Entries(ctx context.Context, stream parley.Stream, after int64, limit int) ([]*parley.Entry, error)
+	// Deliveries returns entries with seq > after, oldest first. They are shared.
+	Deliveries(ctx context.Context, stream parley.Stream, after int64, limit int) ([]parley.Delivery, error)
 	// Head returns the newest durable position.
 	Head(ctx context.Context, stream parley.Stream) (int64, error)
 	// Conversation returns a conversation that who may read, or CodeNotFound.
@@ -116,6 +116,9 @@ type Options struct {
 	// SweepInterval is the time between two sweeps of expired sessions; 0 means a
 	// minute.
 	SweepInterval time.Duration
+	// PresenceGrace is how long a user counts as online after the last device has
+	// gone; 0 means 5 s.
+	PresenceGrace time.Duration
 	// WriteTimeout bounds how long a client may take for 16 KiB, after which it is
 	// disconnected; 0 means 10 s.
 	WriteTimeout time.Duration
@@ -143,6 +146,9 @@ func (o *Options) setDefaults() {
 	if o.SweepInterval == 0 {
 		o.SweepInterval = time.Minute
 	}
+	if o.PresenceGrace == 0 {
+		o.PresenceGrace = 5 * time.Second
+	}
 	if o.WriteTimeout == 0 {
 		o.WriteTimeout = 10 * time.Second
 	}
@@ -161,6 +167,8 @@ type Broker struct {
 	stats   stats
 	log     Log
 
+	presence *presence
+
 	mu        sync.Mutex
 	listeners []net.Listener
 	closed    bool
@@ -172,6 +180,7 @@ func New(o Options) *Broker {
 	o.setDefaults()
 	b := &Broker{options: o, hub: newHub(), logins: newDeviceLocks(), gate: newGate(o.MaxPending)}
 	b.cursors = newCursorSaver(o.Sessions, o.Logger)
+	b.presence = newPresence(o.PresenceGrace, b.hub.cameOrWent)
 	b.sweeper = newSweeper(o.Sessions, o.SweepInterval, o.Logger)
 	return b
 }
@@ -251,6 +260,7 @@ func (b *Broker) Close(ctx context.Context) error {
 		b.gate.close()
 		b.hub.each(func(s *session) { s.disconnect(shuttingDown) })
 		b.gate.wait()
+		b.presence.close()
 		b.sweeper.stop()
 		b.cursors.stop()
 		if b.engine != nil {

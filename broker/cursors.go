@@ -61,7 +61,7 @@ func (cs *cursorSaver) stop() {
 
 // moved notes that a cursor of s has moved.
 func (cs *cursorSaver) moved(s *session) {
-	if !s.keeps() {
+	if !s.keeps() || s.noted.Swap(true) {
 		return
 	}
 	cs.mu.Lock()
@@ -111,6 +111,7 @@ func (cs *cursorSaver) saveAll() (saved int) {
 	clear(cs.failed)
 	cs.mu.Unlock()
 	for s := range sessions {
+		s.noted.Store(false) // what moves from now on is of the next save
 		saves = append(saves, s.movedCursors(seenStep)...)
 	}
 	cs.save(saves)

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -18,6 +19,9 @@ type hub struct {
 	streams map[parley.Stream]map[*source]struct{}  // sources that deliver a stream
 	barred  map[parley.Stream]map[*session]struct{} // exact subscriptions that wait for the right to read
 	watches map[parley.Stream]map[*session]struct{} // exact subscriptions of a conversation, by its messages stream
+
+	everybody map[string]map[*session]struct{} // by site: presence/+ filters
+	somebody  map[string]map[*session]struct{} // by site/user: exact subscriptions of a presence
 }
 
 func newHub() *hub {
@@ -25,6 +29,7 @@ func newHub() *hub {
 		devices: map[string]*session{}, users: map[string]map[*session]struct{}{},
 		queues: map[string]map[*session]struct{}{}, streams: map[parley.Stream]map[*source]struct{}{},
 		barred: map[parley.Stream]map[*session]struct{}{}, watches: map[parley.Stream]map[*session]struct{}{},
+		everybody: map[string]map[*session]struct{}{}, somebody: map[string]map[*session]struct{}{},
 	}
 }
 
@@ -60,6 +65,10 @@ func (h *hub) leave(s *session) {
 	streams, watched := s.pump.all()
 	for _, stream := range watched {
 		remove(h.watches, stream, s)
+	}
+	remove(h.everybody, s.who.Site, s)
+	for _, user := range s.pump.watchedUsers() {
+		remove(h.somebody, user, s)
 	}
 	for _, stream := range s.pump.barredStreams() {
 		remove(h.barred, stream, s)
@@ -158,6 +167,43 @@ func (b *Broker) Advanced(stream parley.Stream, seq int64) {
 	defer h.mu.RUnlock()
 	for src := range h.streams[stream] {
 		src.pump.advanced(src, seq)
+	}
+}
+
+// watchUser tells s who comes and goes; an empty user means everybody of its
+// site.
+func (h *hub) watchUser(s *session, user string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case s.left || !h.here(s):
+	case user == "":
+		put(h.everybody, s.who.Site, s)
+	default:
+		put(h.somebody, user, s)
+	}
+}
+
+func (h *hub) unwatchUser(s *session, user string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if user == "" {
+		remove(h.everybody, s.who.Site, s)
+		return
+	}
+	remove(h.somebody, user, s)
+}
+
+// cameOrWent tells those who watch a user, by user key, that it did.
+func (h *hub) cameOrWent(user string) {
+	site, _, _ := strings.Cut(user, "/")
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	for s := range h.everybody[site] {
+		s.pump.standings.changed(false, user)
+	}
+	for s := range h.somebody[user] {
+		s.pump.standings.changed(false, user)
 	}
 }
 

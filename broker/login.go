@@ -49,6 +49,7 @@ func (b *Broker) login(cl *mqtt.Client, c *conn, pk packets.Packet) *refused {
 		b.hub.leave(s)
 		return &refusedForNow
 	}
+	b.presence.came(userKey(who.Site, who.User), s.device)
 	b.stats.connected.Add(1)
 	b.stats.connects.Add(1)
 	c.session.Store(s)

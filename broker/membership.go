@@ -1,5 +1,10 @@
 package broker
 
+import (
+	"maps"
+	"slices"
+)
+
 // The filters that stand for "every conversation I may read" are kept in the
 // pump, beside what they deliver, so that one lock orders both.
 
@@ -46,4 +51,12 @@ func (p *pump) unwatchOne(conversation string) {
 	defer p.mu.Unlock()
 	delete(p.states.exact, conversation)
 	p.states.forget()
+}
+
+// watchedUsers returns the users, by user key, whose presence is subscribed by
+// its own topic.
+func (p *pump) watchedUsers() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Collect(maps.Keys(p.standings.exact))
 }

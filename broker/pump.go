@@ -32,6 +32,7 @@ type pump struct {
 	sources    map[parley.Stream]*source
 	barred     map[parley.Stream]byte // QoS of exact subscriptions that wait for the right to read
 	states     *states
+	standings  *standings
 	membership bool // a c/+/messages filter
 	memberQoS  byte
 	ready      []feed              // waiting for their turn, each once
@@ -43,7 +44,7 @@ type pump struct {
 	done       sync.WaitGroup
 }
 
-// feed is something a pump delivers: a stream, or the states.
+// feed is something a pump delivers: a stream, the states, or who is online.
 type feed interface {
 	// fill appends packets for at most room deliveries to dst. more tells that
 	// it has something left to deliver at once. It is called by the pump's
@@ -59,6 +60,7 @@ type flight struct {
 	source       *source // of a stream, with its seq
 	seq          int64
 	conversation string // of a state
+	user         string // of a standing
 }
 
 func newPump(s *session, window int, most uint32) *pump {
@@ -70,7 +72,7 @@ func newPump(s *session, window int, most uint32) *pump {
 		// delivery: start somewhere else each time.
 		lastID: uint16(rand.IntN(1 << 16)),
 	}
-	p.states = newStates(p)
+	p.states, p.standings = newStates(p), newStandings(p)
 	return p
 }
 
@@ -187,9 +189,12 @@ func (p *pump) acknowledged(id uint16) {
 	}
 	delete(p.inflight, id)
 	p.session.broker.stats.acknowledged.Add(1)
-	if f.source != nil {
+	switch {
+	case f.source != nil:
 		f.source.acknowledged(f.seq)
-	} else {
+	case f.user != "":
+		p.standings.acknowledged(f.user)
+	default:
 		p.states.acknowledged(f.conversation)
 	}
 	p.kick()

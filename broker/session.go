@@ -30,6 +30,7 @@ type session struct {
 	conn       *conn
 	version    byte
 	expiry     atomic.Int64 // how long subscriptions and cursors outlive the connection, a time.Duration
+	noted      atomic.Bool  // the saver knows that cursors have moved
 	generation int64
 	present    bool // CONNACK's session present
 
@@ -141,6 +142,7 @@ func (s *session) end() {
 		if held, ok := s.broker.engine.Clients.Get(s.client.ID); ok && held == s.client {
 			s.broker.engine.Clients.Delete(s.client.ID)
 		}
+		s.broker.presence.left(userKey(s.who.Site, s.who.User), s.device)
 		s.broker.cursors.flush(s)
 		s.away()
 		s.broker.stats.connected.Add(-1)

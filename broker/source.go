@@ -110,12 +110,10 @@ func (src *source) fill(dst []byte, room int) ([]byte, bool, error) {
 	if open <= 0 {
 		return dst, false, nil
 	}
-	entries, err := b.log.Entries(p.ctx, src.stream, next, int(min(open, int64(room))))
+	entries, err := b.log.Deliveries(p.ctx, src.stream, next, int(min(open, int64(room))))
 	if err != nil {
 		return dst, false, err
 	}
-	epoch := b.log.Epoch()
-	var payload []byte
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if src.detached {
@@ -125,8 +123,7 @@ func (src *source) fill(dst []byte, room int) ([]byte, bool, error) {
 		return dst, false, fmt.Errorf("log has nothing after %d, head is %d", src.next, src.head)
 	}
 	for _, e := range entries {
-		payload = e.AppendJSON(payload[:0], epoch)
-		dst = src.deliver(dst, e.Seq, payload)
+		dst = src.deliver(dst, e.Seq, e.Payload)
 		if len(dst) > turnBytes {
 			break
 		}

@@ -104,7 +104,7 @@ func (s *session) grant(ctx context.Context, sub parley.Subscription, from *star
 	case again:
 		err = s.mayStill(ctx, t)
 	default:
-		if t.Wildcard() && !s.holdsWildcard() {
+		if t.Conversation == parley.Any && !s.holdsWildcard() {
 			save.Seen = s.broker.hub.position.Load() // before the streams are listed
 		}
 		save.Starts, err = s.starts(ctx, t)
@@ -161,7 +161,7 @@ func (s *session) starts(ctx context.Context, t parley.Topic) ([]parley.Cursor, 
 // mayStill reports whether the right to a filter is there now.
 func (s *session) mayStill(ctx context.Context, t parley.Topic) error {
 	switch t.Kind {
-	case parley.TopicErrors:
+	case parley.TopicErrors, parley.TopicPresence:
 		return nil
 	case parley.TopicMessages, parley.TopicState:
 		if t.Wildcard() {
@@ -215,12 +215,12 @@ func (s *session) mayReadExactly(ctx context.Context, conversation string) (parl
 	return c, nil
 }
 
-// holdsWildcard reports whether any filter for more than one topic is granted.
+// holdsWildcard reports whether any filter for several conversations is granted.
 func (s *session) holdsWildcard() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for filter := range s.filters {
-		if t, err := parley.ParseFilter(filter); err == nil && t.Wildcard() {
+		if t, err := parley.ParseFilter(filter); err == nil && t.Conversation == parley.Any {
 			return true
 		}
 	}

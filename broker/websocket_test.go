@@ -238,6 +238,12 @@ func TestCloseCodes(t *testing.T) {
 func TestTooManyWebSocketsAreTurnedAway(t *testing.T) {
 	w := newWorld(t, func(o *broker.Options) { o.MaxPending = 1 })
 	c := open(t, w.dialWS(t, ""), 5)
+	await(t, func() string {
+		if n := w.broker.Pending(); n != 1 {
+			return fmt.Sprintf("%d are waiting", n)
+		}
+		return ""
+	})
 	w.dialWS(t, "")
 	c.expectClose(4429)
 }
