@@ -40,8 +40,9 @@ check-generated: ## fail if a generated file is not what its source says
 soak: ## the long fault runs; PARLEY_SOAK_ROUNDS=200
 	@.ci/soak
 
-bench: build ## measure the server, append to docker/bench/RESULTS.md
+bench: build ## measure the server, also side by side with others, append to docker/bench/RESULTS.md
 	@./bin/parley bench publish --results docker/bench/RESULTS.md
+	@./bin/parley bench compare --results docker/bench/RESULTS.md
 
 clean: ## remove what was built; data and installed packages stay
 	rm -rf bin web-widget/node_modules/.parley-built web-widget/*/dist

@@ -54,7 +54,8 @@ func TestRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if heads, rows := strings.Count(string(text), "| date |"), strings.Count(string(text), "| test |"); heads != 1 || rows != 8 {
-		t.Errorf("two runs made %d heads and %d rows, want 1 and 8:\n%s", heads, rows, text)
+	heads, sections, rows := strings.Count(string(text), "# Benchmarks"), strings.Count(string(text), "## Publishing: "), strings.Count(string(text), " ms |\n")+strings.Count(string(text), " µs |\n")
+	if heads != 1 || sections != 2 || rows != 6 {
+		t.Errorf("two runs made %d heads, %d sections and %d rows, want 1, 2 and 6:\n%s", heads, sections, rows, text)
 	}
 }

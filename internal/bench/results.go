@@ -48,29 +48,34 @@ const mega = 1 << 20
 
 const resultsHead = `# Benchmarks
 
-Made by ` + "`make bench`" + `: durable publishers over MQTT 5, QoS 1, 256-byte payloads, each connection in a
-conversation of its own; client and server share the machine. The median of three runs.
-
-| date | version | machine | connections × in flight | messages/s | ack p50 | ack p99 | server CPU/message | seed |
-|---|---|---|---|---:|---:|---:|---:|---|
+Made by ` + "`make bench`" + `, which appends a section for each thing that it measures; the newest is the last.
 `
 
-// Append writes the figures as rows to the end of a Markdown file, which gets
-// the table's head first when it is new.
+const publishHead = `
+## Publishing: %s, %s
+
+Durable publishers over MQTT 5, QoS 1, 256-byte payloads, each connection in a conversation of its own; client
+and server share the machine: %s. Medians, seed ` + "`%#x`" + `.
+
+| connections × in flight | messages/s | ack p50 | ack p99 | server CPU/message |
+|---|---:|---:|---:|---:|
+`
+
+// Append writes the figures as a section to the end of a Markdown file.
 func (r *Results) Append(file string) error {
-	return results.Append(file, resultsHead, r.rows())
+	return results.Append(file, resultsHead, r.markdown())
 }
 
-func (r *Results) rows() string {
+func (r *Results) markdown() string {
 	var b strings.Builder
-	about := fmt.Sprintf("| %s | %s | %s ", r.Date.UTC().Format(time.DateOnly), r.Version, r.Machine)
+	fmt.Fprintf(&b, publishHead, r.Date.UTC().Format(time.DateOnly), r.Version, r.Machine, r.Seed)
 	for _, f := range r.Publish {
-		fmt.Fprintf(&b, "%s| %d × %d | %.0f | %s | %s | %s | `%#x` |\n",
-			about, f.Connections, f.Window, f.Rate(), millis(f.P50), millis(f.P99), micros(f.CPUPerMessage()), r.Seed)
+		fmt.Fprintf(&b, "| %d × %d | %.0f | %s | %s | %s |\n",
+			f.Connections, f.Window, f.Rate(), millis(f.P50), millis(f.P99), micros(f.CPUPerMessage()))
 	}
 	if r.BinaryBytes > 0 {
-		fmt.Fprintf(&b, "%s| binary %.1f MB, idle %.0f MB, ready in %d ms | | | | | |\n",
-			about, float64(r.BinaryBytes)/mega, float64(r.IdleBytes)/mega, r.Ready.Milliseconds())
+		fmt.Fprintf(&b, "\nBinary %.1f MB, idle %.0f MB, ready in %d ms.\n",
+			float64(r.BinaryBytes)/mega, float64(r.IdleBytes)/mega, r.Ready.Milliseconds())
 	}
 	return b.String()
 }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,13 +16,10 @@ import (
 	"github.com/parley-chat/parley/internal/fault/device"
 )
 
-// sender publishes over one connection with as little work as possible: a
-// packet is encoded once, and only its packet identifier and message id change.
+// sender publishes over one connection with as little work as possible.
 type sender struct {
 	conn   *device.Conn
-	packet []byte
-	id     int // offset of the packet identifier
-	serial int // offset of the digits in the message id
+	draft  *draft
 	window int
 
 	credit   chan struct{} // one token for each message under way
@@ -35,39 +31,12 @@ type sender struct {
 	latencies []uint32 // microseconds; owned by the reader, read after run
 }
 
-const (
-	serialDigits = 12
-	minPayload   = 96 // the frame of a draft and its id
-)
-
-// newSender prepares packets of the given payload size. Message ids begin with
-// digits from seed, so that runs on one server do not repeat each other's.
+// newSender prepares packets of the given payload size.
 func newSender(conn *device.Conn, topic string, window, payloadBytes int, seed uint64) *sender {
-	s := &sender{
-		conn: conn, window: window, credit: make(chan struct{}, window),
-		sentAt: make([]int64, window), epoch: time.Now(),
+	return &sender{
+		conn: conn, draft: newDraft(device.MQTT5, topic, payloadBytes, seed), window: window,
+		credit: make(chan struct{}, window), sentAt: make([]int64, window), epoch: time.Now(),
 	}
-	head := fmt.Sprintf(`{"id":"msg_%016x`, seed)
-	middle := `","type":"text","body":{"text":"`
-	tail := `"}}`
-	text := make([]byte, max(payloadBytes, minPayload)-len(head)-serialDigits-len(middle)-len(tail))
-	random := rand.New(rand.NewPCG(seed, 1))
-	for i := range text {
-		text[i] = "abcdefghijklmnopqrstuvwxyz    "[random.IntN(30)]
-	}
-	payload := head + fmt.Sprintf("%0*d", serialDigits, 0) + middle + string(text) + tail
-
-	variable := binary.BigEndian.AppendUint16(nil, uint16(len(topic)))
-	variable = append(variable, topic...)
-	idAt := len(variable)
-	variable = append(variable, 0, 0, 0) // packet identifier; no properties
-	variable = append(variable, payload...)
-	s.packet = append(s.packet, packets.Publish<<4|1<<1)
-	s.packet = binary.AppendUvarint(s.packet, uint64(len(variable))) // the same encoding as MQTT's
-	s.id = len(s.packet) + idAt
-	s.serial = s.id + 3 + len(head)
-	s.packet = append(s.packet, variable...)
-	return s
 }
 
 func (s *sender) close() { s.conn.Close() }
@@ -114,19 +83,11 @@ func (s *sender) write(ended <-chan struct{}) error {
 			}
 		}
 		slot := n % s.window
-		binary.BigEndian.PutUint16(s.packet[s.id:], uint16(slot+1))
-		putDigits(s.packet[s.serial:s.serial+serialDigits], n)
+		packet := s.draft.packet(uint16(slot+1), n)
 		atomic.StoreInt64(&s.sentAt[slot], int64(time.Since(s.epoch)))
-		if _, err := w.Write(s.packet); err != nil {
+		if _, err := w.Write(packet); err != nil {
 			return err
 		}
-	}
-}
-
-func putDigits(dst []byte, n int) {
-	for i := len(dst) - 1; i >= 0; i-- {
-		dst[i] = byte('0' + n%10)
-		n /= 10
 	}
 }
 
