@@ -1,6 +1,10 @@
 package parley
 
-import "encoding/json"
+import (
+	"bytes"
+	"encoding/json"
+	"unicode/utf8"
+)
 
 // Status is where a conversation is in its life.
 //
@@ -95,15 +99,33 @@ func (c *Conversation) Apply(e *Entry) {
 	case EntryReopened:
 		c.Status, c.Assignee, c.AssigneeName = StatusQueued, "", ""
 	case EntryText:
-		var b TextBody
-		if json.Unmarshal(e.Body, &b) == nil {
-			c.LastText = firstRunes(b.Text, lastTextRunes)
+		if text, ok := beginning(e.Body); ok {
+			c.LastText = text
 		}
 	}
 	if e.Type.Control() {
 		c.Control = e.Seq
 	}
 	c.Head, c.Count, c.UpdatedAt = e.Seq, e.Count, e.At
+}
+
+// beginning returns the first lastTextRunes of a text body. Bodies are stored as
+// NewText writes them, so that most need no decoding: there is one for every
+// message.
+func beginning(body []byte) (text string, ok bool) {
+	rest, plain := bytes.CutPrefix(body, []byte(`{"text":"`))
+	for i, n := 0, 0; plain && i < len(rest) && rest[i] != '\\'; n++ {
+		if rest[i] == '"' || n == lastTextRunes {
+			return string(rest[:i]), true
+		}
+		_, size := utf8.DecodeRune(rest[i:])
+		i += size
+	}
+	var b TextBody
+	if err := json.Unmarshal(body, &b); err != nil {
+		return "", false
+	}
+	return firstRunes(b.Text, lastTextRunes), true
 }
 
 func firstRunes(s string, n int) string {

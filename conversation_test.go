@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"testing"
 
+	"pgregory.net/rapid"
+
 	"github.com/parley-chat/parley"
 )
 
@@ -67,4 +69,20 @@ func TestStateShowsWhoIsResponsible(t *testing.T) {
 	if s["assignee"] != nil || s["head"] != 3.0 || s["first"] != 1.0 || s["epoch"] != "epo" {
 		t.Errorf("state of a queued conversation: %s", data)
 	}
+}
+
+// A list shows the beginning of the newest text, whatever is in it.
+func TestLastTextIsTheBeginning(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		text := rapid.OneOf(
+			rapid.StringN(1, 300, -1),
+			rapid.StringOfN(rapid.RuneFrom([]rune("aé你😀\"\\\n<&\u2028\u0000")), 1, 200, -1),
+		).Draw(t, "text")
+		var c parley.Conversation
+		c.Apply(&parley.Entry{Seq: 1, Type: parley.EntryText, Body: parley.NewText("msg_00000001", text).Body})
+		runes := []rune(text)
+		if want := string(runes[:min(len(runes), 120)]); c.LastText != want {
+			t.Fatalf("last text %q, want %q", c.LastText, want)
+		}
+	})
 }

@@ -145,26 +145,27 @@ func TestProjectionHealsAfterACrash(t *testing.T) {
 func TestEntriesFromMemoryAndStoreAreTheSame(t *testing.T) {
 	w := newWorld(t)
 	const n = 400 // more than the tail cache holds
+	stream := parley.MessagesOf(site, "c1")
+	read := func(after int64) []parley.Delivery {
+		t.Helper()
+		got, err := w.bridge.Deliveries(t.Context(), stream, after, 7)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
 	for i := 0; i < n; i += 20 {
+		read(int64(i)) // a stream that is read is kept in memory
 		var drafts []parley.Draft
 		for k := range 20 {
 			drafts = append(drafts, draft(i+k))
 		}
 		w.say(ann, "c1", drafts...)
+		w.followed(stream, int64(i+21))
 	}
-	stream := parley.MessagesOf(site, "c1")
-	w.eventually(func() string {
-		if h := w.seen.head(stream); h != n+1 {
-			return fmt.Sprintf("followed to %d", h)
-		}
-		return ""
-	})
 	stored := w.log("c1")
 	for after := range int64(n + 3) {
-		got, err := w.bridge.Deliveries(t.Context(), stream, after, 7)
-		if err != nil {
-			t.Fatal(err)
-		}
+		got := read(after)
 		want := stored[min(after, n+1):min(after+7, n+1)]
 		if len(got) != len(want) {
 			t.Fatalf("after %d: %d entries, want %d", after, len(got), len(want))
@@ -178,4 +179,47 @@ func TestEntriesFromMemoryAndStoreAreTheSame(t *testing.T) {
 	if s := w.bridge.Stats(); s.TailReads == 0 || s.StoreReads == 0 {
 		t.Errorf("both ways should have been used: %+v", s)
 	}
+}
+
+// A stream that nobody reads takes no memory, however much is written to it.
+func TestNothingIsKeptOfWhatNobodyReads(t *testing.T) {
+	w := newWorld(t)
+	stream := parley.MessagesOf(site, "c1")
+	reads := func(after int64) (memory, store int64) {
+		t.Helper()
+		before := w.bridge.Stats()
+		if _, err := w.bridge.Deliveries(t.Context(), stream, after, 1); err != nil {
+			t.Fatal(err)
+		}
+		now := w.bridge.Stats()
+		return now.TailReads - before.TailReads, now.StoreReads - before.StoreReads
+	}
+	w.say(ann, "c1", draft(1))
+	w.followed(stream, 2)
+	if _, store := reads(1); store != 1 {
+		t.Error("a stream that nobody had read was in memory")
+	}
+	w.say(ann, "c1", draft(2))
+	w.followed(stream, 3)
+	if memory, _ := reads(2); memory != 1 {
+		t.Error("a stream that is read was not in memory")
+	}
+	for i := range 130 { // more than a tail, without a reader
+		w.say(ann, "c1", draft(3+i))
+	}
+	w.followed(stream, 133)
+	if _, store := reads(132); store != 1 {
+		t.Error("a stream that is no longer read was in memory")
+	}
+}
+
+// followed waits until a stream has been followed up to seq.
+func (w *world) followed(stream parley.Stream, seq int64) {
+	w.Helper()
+	w.eventually(func() string {
+		if h := w.seen.head(stream); h < seq {
+			return fmt.Sprintf("followed to %d", h)
+		}
+		return ""
+	})
 }

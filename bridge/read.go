@@ -24,6 +24,7 @@ func (b *Bridge) Deliveries(ctx context.Context, stream parley.Stream, after int
 		b.stats.tailReads.Add(1)
 		return deliveries, nil
 	}
+	b.tails.want(stream) // first: what becomes durable while the store is read must not fall in between
 	b.stats.storeReads.Add(1)
 	stored, err := b.store.Read(ctx, stream, after, limit)
 	if err != nil {

@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"github.com/parley-chat/parley"
 )
@@ -13,8 +14,9 @@ const (
 	tailOverhead = 64       // that rate
 )
 
-// tails keeps the newest entries of active streams in their wire form, so that
-// live delivery neither reads the store nor encodes anything again.
+// tails keeps the newest entries of streams that are read in their wire form, so
+// that live delivery neither reads the store nor encodes anything again. A stream
+// that nobody has read, or that went on for long without a reader, has none.
 type tails struct {
 	epoch string
 
@@ -26,6 +28,7 @@ type tails struct {
 // tail holds a gapless run of entries that ends at the stream's head.
 type tail struct {
 	entries []parley.Delivery
+	unread  atomic.Int64 // entries added since the last read
 }
 
 func newTails(epoch string) *tails {
@@ -34,6 +37,9 @@ func newTails(epoch string) *tails {
 
 // add appends entries of one stream, in order.
 func (t *tails) add(run []parley.Entry) {
+	if !t.wanted(run[0].Stream, int64(len(run))) {
+		return
+	}
 	added := make([]parley.Delivery, len(run))
 	for i := range run {
 		added[i] = run[i].Delivery(t.epoch)
@@ -43,8 +49,7 @@ func (t *tails) add(run []parley.Entry) {
 	stream := run[0].Stream
 	l, ok := t.live[stream]
 	if !ok {
-		l = &tail{}
-		t.live[stream] = l
+		return // evicted meanwhile
 	}
 	for _, e := range added {
 		if last := l.head(); last > 0 && e.Seq != last+1 {
@@ -59,6 +64,37 @@ func (t *tails) add(run []parley.Entry) {
 	}
 }
 
+// wanted reports whether stream has a tail that is read, and drops one that is
+// not.
+func (t *tails) wanted(stream parley.Stream, more int64) bool {
+	t.mu.RLock()
+	l, ok := t.live[stream]
+	t.mu.RUnlock()
+	if !ok || l.unread.Add(more) <= tailEntries {
+		return ok
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.drop(stream, l)
+	return false
+}
+
+// drop forgets a tail. The lock is held.
+func (t *tails) drop(stream parley.Stream, l *tail) {
+	t.bytes -= l.clear() + tailOverhead
+	delete(t.live, stream)
+}
+
+// want gives stream a tail, which begins with what comes next.
+func (t *tails) want(stream parley.Stream) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if _, ok := t.live[stream]; !ok {
+		t.live[stream] = &tail{}
+		t.bytes += tailOverhead
+	}
+}
+
 // evict forgets streams in arbitrary order, keep excepted, until half of the
 // room is free.
 func (t *tails) evict(keep parley.Stream) {
@@ -67,8 +103,7 @@ func (t *tails) evict(keep parley.Stream) {
 			return
 		}
 		if stream != keep {
-			t.bytes -= l.clear()
-			delete(t.live, stream)
+			t.drop(stream, l)
 		}
 	}
 }
@@ -78,7 +113,11 @@ func (t *tails) read(stream parley.Stream, after int64, limit int) (entries []pa
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	l, found := t.live[stream]
-	if !found || len(l.entries) == 0 {
+	if !found {
+		return nil, false
+	}
+	l.unread.Store(0)
+	if len(l.entries) == 0 {
 		return nil, false
 	}
 	skip := after + 1 - l.entries[0].Seq

@@ -301,6 +301,19 @@ func (s *session) detachStreams(streams []parley.Stream, exact, member bool) []p
 	return gone
 }
 
+// advanced follows a conversation in which nothing was decided: who may read it
+// is who could before. A device that was owed nothing begins to be delivered to.
+// It runs on the bridge's goroutine and does no input or output.
+func (s *session) advanced(c parley.Conversation) {
+	if s.pump.isMember() && s.who.TakesPart(c) {
+		if src, isNew := s.pump.attachMember(c.Stream()); isNew {
+			s.broker.hub.deliver(src)
+			s.pump.admit(src)
+		}
+	}
+	s.pump.states.changed(c)
+}
+
 // changed follows a conversation: deliveries begin when the user joins it and
 // end when the right to read it ends. It runs on the bridge's goroutine and
 // does no input or output.

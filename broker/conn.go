@@ -24,7 +24,11 @@ type conn struct {
 
 	loggedIn atomic.Bool
 	preamble preamble
+	inflow   inflow
 	session  atomic.Pointer[session]
+
+	idle    time.Duration // after which a silent client is given up, 0 for never; of the reading goroutine
+	idleSet time.Time     // when the read deadline was set last
 
 	mu     sync.Mutex // one packet, or run of packets, at a time
 	broken error
@@ -39,17 +43,28 @@ var (
 	errBroken   = errors.New("connection had a write error")
 )
 
-// Read passes bytes on; until login it also checks that they begin with a
-// CONNECT of acceptable size, before the engine allocates room for it.
+// Read passes bytes on, except for acknowledgements of deliveries, which it
+// handles; until login it also checks that they begin with a CONNECT of
+// acceptable size, before the engine allocates room for it.
 func (c *conn) Read(p []byte) (int, error) {
-	n, err := c.Conn.Read(p)
-	if err != nil && !errors.Is(err, errNotBinary) {
-		c.left.Store(true)
+	for {
+		n, err := c.Conn.Read(p)
+		if err != nil && !errors.Is(err, errNotBinary) {
+			c.left.Store(true)
+		}
+		if n > 0 && !c.loggedIn.Load() && !c.preamble.take(p[:n]) {
+			return 0, errPreamble
+		}
+		var acknowledged func(uint16)
+		if s := c.session.Load(); s != nil {
+			acknowledged = s.onAck
+		}
+		kept := c.inflow.take(p[:n], acknowledged)
+		if len(kept) > 0 || err != nil || n == 0 {
+			return len(kept), err
+		}
+		c.heard()
 	}
-	if n > 0 && !c.loggedIn.Load() && !c.preamble.take(p[:n]) {
-		return 0, errPreamble
-	}
-	return n, err
 }
 
 // writeChunk is how much one write bound is for: a phone on a slow link is no
@@ -93,13 +108,36 @@ func (c *conn) hurry(d time.Duration) {
 	}
 }
 
+// deadlineStep is how much earlier than it should a silent client may be given
+// up: moving the deadline for every packet costs more than the packet.
+const deadlineStep = 500 * time.Millisecond
+
 // SetDeadline sets the read deadline only: the engine means keep alive, and
 // writes have their own bound. Before login the connect deadline stands.
 func (c *conn) SetDeadline(t time.Time) error {
 	if !c.loggedIn.Load() {
 		return nil
 	}
+	now := time.Now()
+	idle := time.Duration(0)
+	if !t.IsZero() {
+		idle = t.Sub(now).Round(time.Second)
+	}
+	if idle == c.idle && now.Sub(c.idleSet) < deadlineStep {
+		return nil
+	}
+	c.idle, c.idleSet = idle, now
 	return c.SetReadDeadline(t)
+}
+
+// heard moves the read deadline after packets that the engine does not see.
+func (c *conn) heard() {
+	now := time.Now()
+	if c.idle == 0 || now.Sub(c.idleSet) < deadlineStep {
+		return
+	}
+	c.idleSet = now
+	_ = c.SetReadDeadline(now.Add(c.idle))
 }
 
 // Close closes the connection, once. A WebSocket is told why first: where nobody

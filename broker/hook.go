@@ -40,7 +40,7 @@ func sessionOf(cl *mqtt.Client) *session {
 // refusal is written first.
 func (h *hook) OnConnect(cl *mqtt.Client, pk packets.Packet) error {
 	c := cl.Net.Conn.(*conn)
-	no := h.broker.login(cl, c, pk)
+	no := h.login(cl, c, pk)
 	if no == nil {
 		return nil
 	}
@@ -52,6 +52,29 @@ func (h *hook) OnConnect(cl *mqtt.Client, pk packets.Packet) error {
 	}
 	_ = h.broker.engine.SendConnack(cl, reason, false, nil)
 	return no.v5
+}
+
+// login decides in a goroutine of its own: the stack that it needs would stay
+// with the connection for as long as it lives.
+func (h *hook) login(cl *mqtt.Client, c *conn, pk packets.Packet) *refused {
+	type outcome struct {
+		no    *refused
+		panic any
+	}
+	done := make(chan outcome, 1)
+	go func() {
+		o := outcome{no: &refusedForNow}
+		defer func() {
+			o.panic = recover() // goes on where it is caught
+			done <- o
+		}()
+		o.no = h.broker.login(cl, c, pk)
+	}()
+	o := <-done
+	if o.panic != nil {
+		panic(o.panic)
+	}
+	return o.no
 }
 
 // OnConnectAuthenticate says yes to those whom OnConnect let in.
@@ -90,9 +113,7 @@ func (h *hook) OnPacketRead(cl *mqtt.Client, pk packets.Packet) (packets.Packet,
 	}
 	switch pk.FixedHeader.Type {
 	case packets.Puback:
-		crash.At(crash.PubackRead)
-		s.pump.acknowledged(pk.PacketID)
-		crash.At(crash.CursorMoved)
+		s.acknowledged(pk.PacketID)
 		return pk, nil
 	case packets.Disconnect:
 		s.goodbye(pk)

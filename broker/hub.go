@@ -11,6 +11,7 @@ import (
 // hub knows which sessions exist, and which of them a change concerns.
 type hub struct {
 	position atomic.Int64 // server time up to which the log has been followed, Unix milliseconds
+	scratch  []*session   // of the goroutine that follows the log
 
 	mu      sync.RWMutex
 	devices map[string]*session                     // by device key
@@ -218,16 +219,46 @@ func (b *Broker) Followed(at int64) {
 // Changed tells every session that c concerns. It is part of the bridge's
 // Observer.
 func (b *Broker) Changed(c parley.Conversation, decided bool) {
-	for s := range b.hub.concerned(c, decided) {
-		s.changed(c)
+	if decided {
+		for s := range b.hub.concerned(c) {
+			s.changed(c)
+		}
+		return
 	}
+	b.hub.scratch = b.hub.followers(b.hub.scratch[:0], c)
+	for _, s := range b.hub.scratch {
+		s.advanced(c)
+	}
+	clear(b.hub.scratch)
 }
 
-// concerned returns the sessions of c's visitor and agent, those that watch its
-// state, for a queued one the agents who watch the queue; and after a decision
-// also those that deliver it now and all who watch the queue, because they may
-// have to stop, and those whose subscription waits for the right to read it.
-func (h *hub) concerned(c parley.Conversation, decided bool) map[*session]struct{} {
+// followers appends the sessions that a change without a decision concerns: those
+// of c's visitor and agent, those that watch its state, and for a queued one the
+// agents who watch the queue. Some may be there twice.
+func (h *hub) followers(dst []*session, c parley.Conversation) []*session {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	add := func(set map[*session]struct{}) {
+		for s := range set {
+			dst = append(dst, s)
+		}
+	}
+	add(h.users[userKey(c.Site, c.Visitor)])
+	if c.Assignee != "" {
+		add(h.users[userKey(c.Site, c.Assignee)])
+	}
+	add(h.watches[c.Stream()])
+	if c.Status == parley.StatusQueued {
+		add(h.queues[c.Site])
+	}
+	return dst
+}
+
+// concerned returns the sessions that a decision concerns: those of c's visitor
+// and agent, those that watch its state or the queue, those that deliver it now,
+// because they may have to stop, and those whose subscription waits for the right
+// to read it.
+func (h *hub) concerned(c parley.Conversation) map[*session]struct{} {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
 	stream := c.Stream()
@@ -240,14 +271,10 @@ func (h *hub) concerned(c parley.Conversation, decided bool) map[*session]struct
 	add(h.users[userKey(c.Site, c.Visitor)])
 	add(h.users[userKey(c.Site, c.Assignee)])
 	add(h.watches[stream])
-	if decided || c.Status == parley.StatusQueued {
-		add(h.queues[c.Site])
-	}
-	if decided {
-		add(h.barred[stream])
-		for src := range h.streams[stream] {
-			all[src.pump.session] = struct{}{}
-		}
+	add(h.queues[c.Site])
+	add(h.barred[stream])
+	for src := range h.streams[stream] {
+		all[src.pump.session] = struct{}{}
 	}
 	return all
 }

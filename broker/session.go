@@ -37,6 +37,7 @@ type session struct {
 	inbound inbound
 	acker   acker
 	pump    *pump
+	onAck   func(id uint16) // acknowledged, made once
 
 	mu        sync.Mutex
 	filters   map[string]parley.Subscription // granted
@@ -62,6 +63,7 @@ func newSession(b *Broker, who parley.Identity, cl *mqtt.Client, c *conn, pk pac
 	p := pk.Properties
 	s.acker = acker{version: s.version, terse: p.RequestProblemInfoFlag && p.RequestProblemInfo == 0, most: int(p.MaximumPacketSize)}
 	s.pump = newPump(s, window(p.ReceiveMaximum), p.MaximumPacketSize)
+	s.onAck = s.acknowledged
 	return s
 }
 
@@ -108,6 +110,14 @@ func (s *session) expireAt(t time.Time) {
 	}
 	timer := time.AfterFunc(time.Until(t), func() { s.disconnect(tokenExpired) })
 	context.AfterFunc(s.pump.ctx, func() { timer.Stop() })
+}
+
+// acknowledged takes a PUBACK of a delivery. It is called by the reading
+// goroutine.
+func (s *session) acknowledged(id uint16) {
+	crash.At(crash.PubackRead)
+	s.pump.acknowledged(id)
+	crash.At(crash.CursorMoved)
 }
 
 // goodbye takes the client's DISCONNECT.

@@ -56,6 +56,9 @@ func (st *states) watches(c parley.Conversation) bool {
 func (st *states) changed(c parley.Conversation) {
 	st.pump.mu.Lock()
 	defer st.pump.mu.Unlock()
+	if !st.all && len(st.exact)+len(st.known)+st.listening == 0 {
+		return // nobody watches
+	}
 	if st.listening > 0 {
 		st.heard[c.ID] = c
 	}
