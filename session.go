@@ -25,7 +25,18 @@ type Session struct {
 	Generation    int64  // raised by every connect; a save with an older one is refused
 	Present       bool   // it existed before this connect
 	Subscriptions []Subscription
-	Seen          int64 // see CursorSave.Seen
+	Seen          int64  // see CursorSave.Seen
+	LastID        uint16 // see SessionEnd.LastID, 0 if the connection before has not ended in order
+}
+
+// SessionEnd is the end of a connection, and what is kept of its session.
+type SessionEnd struct {
+	Device     string
+	Generation int64
+	Expiry     time.Duration // how long the session is kept, in whole seconds; 0 ends it now
+	// LastID is the newest packet identifier of a delivery. The next connection
+	// goes on behind it, so that a late acknowledgement hits nothing new.
+	LastID uint16
 }
 
 // SubscriptionSave is a subscription to be stored, with the positions that it

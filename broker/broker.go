@@ -81,9 +81,9 @@ type Sessions interface {
 	DeleteMembership(ctx context.Context, device string, generation int64, filter string, keep []parley.Stream) error
 	// SaveCursors raises cursors. A crash may forget the newest saves.
 	SaveCursors(ctx context.Context, saves []parley.CursorSave) error
-	// Leave ends the session after expiry, at once with 0, unless it has a newer
+	// Leave ends the session after its expiry, at once with 0, unless it has a newer
 	// generation.
-	Leave(ctx context.Context, device string, generation int64, expiry time.Duration) error
+	Leave(ctx context.Context, end parley.SessionEnd) error
 	// AllLeft is Leave for all that were connected when the process died.
 	AllLeft(ctx context.Context) error
 	// Sweep ends at most limit sessions that have expired, and returns how many.

@@ -173,9 +173,9 @@ func (s *fickleStore) onConnect(fn func()) {
 	s.enter = fn
 }
 
-func (s *fickleStore) Leave(ctx context.Context, device string, generation int64, expiry time.Duration) error {
+func (s *fickleStore) Leave(ctx context.Context, end parley.SessionEnd) error {
 	if s.failDelete.Load() {
 		return errDisk
 	}
-	return s.Store.Leave(ctx, device, generation, expiry)
+	return s.Store.Leave(ctx, end)
 }

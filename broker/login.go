@@ -94,4 +94,5 @@ func (b *Broker) takeOver(s *session) {
 	case <-older.ended:
 	case <-time.After(2 * goodbyeTime):
 	}
+	s.pump.goOnBehind(older.pump.newestID())
 }

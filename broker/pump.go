@@ -68,8 +68,8 @@ func newPump(s *session, window int, most uint32) *pump {
 	p := &pump{
 		session: s, ctx: ctx, cancel: cancel, window: window, most: int(most),
 		sources: map[parley.Stream]*source{}, barred: map[parley.Stream]byte{}, inflight: map[uint16]flight{},
-		// A late acknowledgement of an earlier connection must not hit a new
-		// delivery: start somewhere else each time.
+		// Replaced by goOnBehind; after a crash nobody knows where the identifiers
+		// ended, and somewhere else is the best guess.
 		lastID: uint16(rand.IntN(1 << 16)),
 	}
 	p.states, p.standings = newStates(p), newStandings(p)
@@ -198,6 +198,20 @@ func (p *pump) acknowledged(id uint16) {
 		p.states.acknowledged(f.conversation)
 	}
 	p.kick()
+}
+
+// goOnBehind continues with the packet identifiers of an earlier connection, so
+// that a late acknowledgement of its deliveries hits no new one.
+func (p *pump) goOnBehind(id uint16) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.lastID = id
+}
+
+func (p *pump) newestID() uint16 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.lastID
 }
 
 // tooBig reports whether the client does not take a packet of that remaining

@@ -83,6 +83,9 @@ func (s *session) resume(ctx context.Context, clean bool) error {
 	}
 	crash.At(crash.SessionOpened)
 	s.generation, s.present, s.since, s.seenSaved = kept.Generation, kept.Present, kept.Seen, kept.Seen
+	if kept.LastID != 0 {
+		s.pump.goOnBehind(kept.LastID)
+	}
 	for _, sub := range kept.Subscriptions {
 		s.filters[sub.Filter] = sub
 	}
@@ -164,7 +167,10 @@ func (s *session) end() {
 func (s *session) away() {
 	ctx, cancel := context.WithTimeout(context.Background(), sessionTime)
 	defer cancel()
-	if err := s.broker.options.Sessions.Leave(ctx, s.device, s.generation, time.Duration(s.expiry.Load())); err != nil {
+	err := s.broker.options.Sessions.Leave(ctx, parley.SessionEnd{
+		Device: s.device, Generation: s.generation, Expiry: time.Duration(s.expiry.Load()), LastID: s.pump.newestID(),
+	})
+	if err != nil {
 		s.broker.options.Logger.Warn("session not ended", "device", s.device, "error", err)
 	}
 }

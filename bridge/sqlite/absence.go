@@ -4,25 +4,26 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"time"
+
+	"github.com/parley-chat/parley"
 )
 
-// Leave says that the connection of that generation has ended: from now on the
-// session lives for expiry. With 0 it ends at once, with its subscriptions and
-// cursors. A session that has connected again, with a newer generation, is left
-// alone. It is idempotent.
-func (s *Store) Leave(ctx context.Context, device string, generation int64, expiry time.Duration) error {
+// Leave says that a connection has ended: from now on its session lives for
+// Expiry. With 0 it ends at once, with its subscriptions and cursors. A session
+// that has connected again, with a newer generation, is left alone. It is
+// idempotent.
+func (s *Store) Leave(ctx context.Context, end parley.SessionEnd) error {
 	err := s.do(ctx, 3, workFunc(func(w *writer) error {
-		if expiry > 0 {
-			_, err := w.exec(`UPDATE sessions SET away_since = ?, expiry = ? WHERE device = ? AND generation <= ? AND away_since = 0`,
-				w.at, seconds(expiry), device, generation)
+		if end.Expiry > 0 {
+			_, err := w.exec(`UPDATE sessions SET away_since = ?, expiry = ?, last_id = ? WHERE device = ? AND generation <= ? AND away_since = 0`,
+				w.at, seconds(end.Expiry), int64(end.LastID), end.Device, end.Generation)
 			return err
 		}
-		old, err := w.find(`SELECT 1 FROM sessions WHERE device = ? AND generation <= ?`, []any{device, generation}, new(int))
+		old, err := w.find(`SELECT 1 FROM sessions WHERE device = ? AND generation <= ?`, []any{end.Device, end.Generation}, new(int))
 		if err != nil || !old {
 			return err
 		}
-		return w.end(device)
+		return w.end(end.Device)
 	}))
 	if err != nil {
 		return fmt.Errorf("end session: %w", err)

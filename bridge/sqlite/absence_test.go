@@ -30,17 +30,17 @@ func TestSessionExpires(t *testing.T) {
 	first := connect(t, s, device, false)
 	must(t, s.SaveSubscription(t.Context(), device, first.Generation, save(sub, cursor("a", "epo_a", 4))))
 	c.at = c.at.Add(48 * time.Hour) // connected all the while
-	must(t, s.Leave(t.Context(), device, first.Generation, time.Hour))
+	must(t, s.Leave(t.Context(), parley.SessionEnd{Device: device, Generation: first.Generation, Expiry: time.Hour}))
 
 	c.at = c.at.Add(time.Hour - time.Second)
 	second := connect(t, s, device, false)
 	equal(t, "a second before", second.Present, true)
-	must(t, s.Leave(t.Context(), device, first.Generation, time.Second)) // of the older connection
+	must(t, s.Leave(t.Context(), parley.SessionEnd{Device: device, Generation: first.Generation, Expiry: time.Second})) // of the older connection
 	c.at = c.at.Add(time.Minute)
 	equal(t, "an older connection's end", connect(t, s, device, false).Present, true)
 
 	third := connect(t, s, device, false)
-	must(t, s.Leave(t.Context(), device, third.Generation, time.Hour))
+	must(t, s.Leave(t.Context(), parley.SessionEnd{Device: device, Generation: third.Generation, Expiry: time.Hour}))
 	c.at = c.at.Add(time.Hour)
 	fourth := connect(t, s, device, false)
 	equal(t, "on the second", fourth.Present, false)
@@ -60,8 +60,8 @@ func TestSweep(t *testing.T) {
 		must(t, s.SaveSubscription(t.Context(), name, session.Generation, save(parley.Subscription{Filter: "f"}, cursor("a", "epo_a", 4))))
 		gone = append(gone, session)
 	}
-	must(t, s.Leave(t.Context(), gone[0].Device, gone[0].Generation, time.Minute))
-	must(t, s.Leave(t.Context(), gone[1].Device, gone[1].Generation, time.Minute))
+	must(t, s.Leave(t.Context(), parley.SessionEnd{Device: gone[0].Device, Generation: gone[0].Generation, Expiry: time.Minute}))
+	must(t, s.Leave(t.Context(), parley.SessionEnd{Device: gone[1].Device, Generation: gone[1].Generation, Expiry: time.Minute}))
 	c.at = c.at.Add(time.Minute)
 	sweep := func(limit, want int) {
 		t.Helper()
@@ -84,6 +84,17 @@ func TestSweep(t *testing.T) {
 	sweep(10, 0)
 	c.at = c.at.Add(time.Second)
 	sweep(10, 1)
+}
+
+// The next connection learns where the identifiers of the one before ended, if
+// that ended in order.
+func TestLastIdentifier(t *testing.T) {
+	s := open(t, t.TempDir())
+	defer func() { must(t, s.Close()) }()
+	session := connect(t, s, device, false)
+	must(t, s.Leave(t.Context(), parley.SessionEnd{Device: device, Generation: session.Generation, Expiry: time.Hour, LastID: 65535}))
+	equal(t, "after an end", connect(t, s, device, false).LastID, uint16(65535))
+	equal(t, "after none", connect(t, s, device, false).LastID, uint16(0))
 }
 
 // What a device has seen rises with its cursors, and never falls.

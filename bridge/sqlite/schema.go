@@ -18,6 +18,7 @@ const schema2 = `
 ALTER TABLE sessions ADD COLUMN expiry INTEGER NOT NULL DEFAULT 0;     -- seconds that it outlives its connection
 ALTER TABLE sessions ADD COLUMN away_since INTEGER NOT NULL DEFAULT 0; -- Unix milliseconds, 0 while connected
 ALTER TABLE sessions ADD COLUMN seen INTEGER NOT NULL DEFAULT 0;       -- see parley.CursorSave
+ALTER TABLE sessions ADD COLUMN last_id INTEGER NOT NULL DEFAULT 0;    -- newest packet identifier of a delivery
 ALTER TABLE sessions ADD COLUMN epoch TEXT NOT NULL DEFAULT '';        -- of seen
 UPDATE sessions SET expiry = 2592000 WHERE keeps;
 ALTER TABLE sessions DROP COLUMN keeps;

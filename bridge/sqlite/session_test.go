@@ -86,12 +86,12 @@ func TestSessionSurvives(t *testing.T) {
 	equal(t, "clean", third, parley.Session{Device: device, Generation: third.Generation})
 	equal(t, "after clean", connect(t, s, device, false).Present, true)
 
-	must(t, s.Leave(t.Context(), device, third.Generation, 0)) // it has connected again since
+	must(t, s.Leave(t.Context(), parley.SessionEnd{Device: device, Generation: third.Generation})) // it has connected again since
 	fourth := connect(t, s, device, false)
 	equal(t, "after an older delete", fourth.Present, true)
 
-	must(t, s.Leave(t.Context(), device, fourth.Generation, 0))
-	must(t, s.Leave(t.Context(), device, fourth.Generation, 0))
+	must(t, s.Leave(t.Context(), parley.SessionEnd{Device: device, Generation: fourth.Generation}))
+	must(t, s.Leave(t.Context(), parley.SessionEnd{Device: device, Generation: fourth.Generation}))
 	fifth := connect(t, s, device, false)
 	if fifth.Present || fifth.Generation <= fourth.Generation {
 		t.Errorf("after delete: %+v, want a higher generation than %d and nothing present", fifth, fourth.Generation)

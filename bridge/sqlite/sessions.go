@@ -40,8 +40,8 @@ func seconds(expiry time.Duration) int64 {
 func (w *writer) connect(device string, clean bool, expiry int64) (session parley.Session, err error) {
 	session.Device = device
 	if !clean {
-		if session.Present, err = w.find(`SELECT CASE epoch WHEN ? THEN seen ELSE 0 END FROM sessions WHERE device = ? AND expiry > 0 AND (away_since = 0 OR away_since + expiry * 1000 > ?)`,
-			[]any{w.store.epoch, device, w.at}, &session.Seen); err != nil {
+		if session.Present, err = w.find(`SELECT CASE epoch WHEN ? THEN seen ELSE 0 END, last_id FROM sessions WHERE device = ? AND expiry > 0 AND (away_since = 0 OR away_since + expiry * 1000 > ?)`,
+			[]any{w.store.epoch, device, w.at}, &session.Seen, &session.LastID); err != nil {
 			return session, err
 		}
 	}
@@ -55,7 +55,7 @@ func (w *writer) connect(device string, clean bool, expiry int64) (session parle
 	}
 	if _, err := w.exec(`INSERT INTO sessions (device, generation, expiry, seen, epoch) VALUES (?, ?, ?, ?, ?)
 		ON CONFLICT (device) DO UPDATE SET generation = excluded.generation, expiry = excluded.expiry,
-			seen = excluded.seen, epoch = excluded.epoch, away_since = 0`,
+			seen = excluded.seen, epoch = excluded.epoch, away_since = 0, last_id = 0`,
 		device, session.Generation, expiry, session.Seen, w.store.epoch); err != nil {
 		return session, err
 	}
