@@ -114,3 +114,34 @@ func TestSeen(t *testing.T) {
 	equal(t, "seen after a reset", connect(t, s, device, false).Seen, int64(0))
 	equal(t, "seen by a clean session", connect(t, s, device, true).Seen, int64(0))
 }
+
+// Readers find what has changed by server time, so it never falls: not while the
+// store is open, and not when the clock was set back while it was closed.
+func TestServerTimeNeverFalls(t *testing.T) {
+	c := &clock{at: time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)}
+	dir := t.TempDir()
+	last := int64(0)
+	append1 := func(s *sqlite.Store, id string) {
+		t.Helper()
+		added, err := s.Append(t.Context(), "ste_a/c/cnv_a/messages", []parley.Entry{{ID: id, Sender: "vis_a", Type: parley.EntryText}}, parley.ExpectAny)
+		must(t, err)
+		if at := added[0].Entry.At; at < last {
+			t.Errorf("server time fell from %d to %d", last, at)
+		} else {
+			last = at
+		}
+	}
+	s := openAt(t, dir, c)
+	append1(s, "msg_00000001")
+	c.at = c.at.Add(-time.Hour)
+	append1(s, "msg_00000002")
+	must(t, s.Close())
+	s = openAt(t, dir, c)
+	append1(s, "msg_00000003")
+	c.at = c.at.Add(2 * time.Hour)
+	append1(s, "msg_00000004")
+	must(t, s.Close())
+	if want := c.at.UnixMilli(); last != want {
+		t.Errorf("server time is %d after the clock has caught up, want %d", last, want)
+	}
+}

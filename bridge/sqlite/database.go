@@ -89,6 +89,18 @@ func (d *database) epoch(ctx context.Context) (epoch string, err error) {
 	return epoch, nil
 }
 
+// number reads a number of the meta table, 0 if it is not there.
+func (d *database) number(ctx context.Context, key string) (n int64, err error) {
+	err = d.conn.QueryRowContext(ctx, `SELECT value FROM meta WHERE key = ?`, key).Scan(&n)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("read %s: %w", key, err)
+	}
+	return n, nil
+}
+
 // checkpointAll copies the whole write-ahead log into the database file, fsyncs
 // that and empties the log. It relies on no fsync that came before it: commits
 // found in the log may have been written by a process that died before its
@@ -142,8 +154,16 @@ func (d *database) close() error {
 // readers are the connections that read. A statement that serves one page of
 // anything is prepared once.
 type readers struct {
-	pool                                       *sql.DB
-	after, before, head, sinceFirst, sinceNext *sql.Stmt
+	pool                                                            *sql.DB
+	after, before, head, byID, ids, controls, sinceFirst, sinceNext *sql.Stmt
+}
+
+// statements returns the queries with where their statements go.
+func (r *readers) statements() map[string]**sql.Stmt {
+	return map[string]**sql.Stmt{
+		readAfter: &r.after, readBefore: &r.before, readHead: &r.head, readByID: &r.byID, readIDs: &r.ids,
+		readControls: &r.controls, readSince: &r.sinceFirst, readSinceEntry: &r.sinceNext,
+	}
 }
 
 func openReaders(ctx context.Context, dir string) (*readers, error) {
@@ -155,10 +175,7 @@ func openReaders(ctx context.Context, dir string) (*readers, error) {
 	pool.SetMaxOpenConns(n)
 	pool.SetMaxIdleConns(n)
 	r := &readers{pool: pool}
-	for query, st := range map[string]**sql.Stmt{
-		readAfter: &r.after, readBefore: &r.before, readHead: &r.head,
-		readSince: &r.sinceFirst, readSinceEntry: &r.sinceNext,
-	} {
+	for query, st := range r.statements() {
 		if *st, err = pool.PrepareContext(ctx, query); err != nil {
 			return nil, errors.Join(fmt.Errorf("prepare to read: %w", err), r.close())
 		}
@@ -168,9 +185,9 @@ func openReaders(ctx context.Context, dir string) (*readers, error) {
 
 func (r *readers) close() error {
 	var errs []error
-	for _, st := range []*sql.Stmt{r.after, r.before, r.head, r.sinceFirst, r.sinceNext} {
-		if st != nil {
-			errs = append(errs, st.Close())
+	for _, st := range r.statements() {
+		if *st != nil {
+			errs = append(errs, (*st).Close())
 		}
 	}
 	return errors.Join(append(errs, r.pool.Close())...)

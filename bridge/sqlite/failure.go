@@ -11,6 +11,7 @@ import (
 	code "modernc.org/sqlite/lib"
 
 	"github.com/parley-chat/parley"
+	"github.com/parley-chat/parley/bridge/sqlite/journal"
 )
 
 // failure is what an error of the database means for the store.
@@ -25,6 +26,10 @@ const (
 
 // classify sorts the errors that statements and commits return.
 func classify(err error) failure {
+	var damage *journal.Damage
+	if errors.Is(err, errDamaged) || errors.As(err, &damage) {
+		return failureDamaged
+	}
 	var e *driver.Error
 	if !errors.As(err, &e) {
 		return failureRefused
@@ -53,19 +58,23 @@ func unknown(cause error) error {
 // explain adds to err what the person who runs the server has to do, where that
 // is known.
 func (s *Store) explain(err error) error {
+	if errors.Is(err, journal.ErrFull) {
+		return fmt.Errorf("no space left for the store in %s; free some, it goes on by itself: %w", s.dir, err)
+	}
 	switch classify(err) {
 	case failureFull:
 		return fmt.Errorf("no space left for the store in %s; free some: a server that runs goes on by itself, one that could not start has to be started again: %w", s.dir, err)
 	case failureDamaged:
-		return fmt.Errorf("the database in %s is damaged; stop Parley, keep a copy of the folder, check the disk and restore the newest backup: %w", s.dir, err)
+		return fmt.Errorf("the store in %s is damaged; stop Parley, keep a copy of the folder, check the disk and restore the newest backup: %w", s.dir, err)
 	}
 	return err
 }
 
-// health is what the writer tells others about its state.
+// health is what the writer, or the appender, tells others about its state.
 type health struct {
-	failing   atomic.Bool           // the last transaction failed
+	failing   atomic.Bool           // the last transaction, or batch, failed
 	down      atomic.Pointer[error] // why no transaction is tried, nil if they are
+	final     atomic.Bool           // down for good: the database is damaged
 	busySince atomic.Int64          // Unix nanoseconds since when a transaction runs, 0 if none
 }
 
@@ -94,10 +103,17 @@ func (s *Store) readFailed(ctx context.Context, action string, err error) error 
 		return fmt.Errorf("%s: %w", action, ctx.Err())
 	}
 	if classify(err) == failureDamaged {
-		err = s.explain(err)
-		if s.health.down.CompareAndSwap(nil, &err) {
-			s.logger.Error("store is damaged", "action", action, "error", err)
-		}
+		return s.damaged(action, err)
+	}
+	return fmt.Errorf("%s: %w", action, unavailable(err))
+}
+
+// damaged takes the store down for good, and returns what callers get.
+func (s *Store) damaged(action string, err error) error {
+	err = s.explain(err)
+	if s.health.down.CompareAndSwap(nil, &err) {
+		s.health.final.Store(true)
+		s.logger.Error("store is damaged", "action", action, "error", err)
 	}
 	return fmt.Errorf("%s: %w", action, unavailable(err))
 }

@@ -9,8 +9,8 @@ import (
 )
 
 const (
-	queueLength = 1024 // jobs that wait for the writer
-	batchSize   = 1024 // rows that one transaction holds, about
+	queueLength = 1024 // jobs that wait for the appender, and as many for the writer
+	batchSize   = 1024 // rows that one transaction of jobs holds, about
 )
 
 // work is one caller's part of a transaction. The writer calls apply, more than
@@ -32,9 +32,11 @@ type job struct {
 	done      chan error      // holds one
 }
 
-func (j *job) gone() bool {
+func (j *job) gone() bool { return closed(j.abandoned) }
+
+func closed(c <-chan struct{}) bool {
 	select {
-	case <-j.abandoned:
+	case <-c:
 		return true
 	default:
 		return false
@@ -45,10 +47,8 @@ func (j *job) gone() bool {
 // first, the outcome is open.
 func (s *Store) do(ctx context.Context, size int, w work) error {
 	j := &job{work: w, size: size, abandoned: ctx.Done(), done: make(chan error, 1)}
-	select {
-	case <-s.closing: // select takes any ready case; closing must win
+	if closed(s.closing) { // select takes any ready case; closing must win
 		return unavailable(errClosed)
-	default:
 	}
 	select {
 	case s.queue <- j:
@@ -57,21 +57,20 @@ func (s *Store) do(ctx context.Context, size int, w work) error {
 	case <-ctx.Done():
 		return fmt.Errorf("wait for the store: %w", ctx.Err())
 	}
+	return await(ctx, j.done, s.stopped)
+}
+
+// await waits for the answer of the goroutine that closes stopped at its end.
+func await(ctx context.Context, done <-chan error, stopped <-chan struct{}) error {
 	select {
-	case err := <-j.done:
+	case err := <-done:
 		return err
 	case <-ctx.Done():
 		return fmt.Errorf("%w: %w", parley.ErrOutcomeUnknown, ctx.Err())
-	case <-s.stopped:
-		return s.afterStop(j)
+	case <-stopped:
 	}
-}
-
-// afterStop answers for a job that the writer may have finished as its last, or
-// never seen.
-func (s *Store) afterStop(j *job) error {
-	select {
-	case err := <-j.done:
+	select { // the job may have been the last one, or never seen
+	case err := <-done:
 		return err
 	default:
 		return unavailable(errClosed)

@@ -2,12 +2,12 @@ package sqlite
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
-	"github.com/parley-chat/parley"
+	"github.com/parley-chat/parley/bridge/sqlite/journal"
 )
 
 const (
@@ -15,27 +15,14 @@ const (
 	maxBackoff   = time.Second
 )
 
-// doubt remembers which streams the failed transaction wrote to. Its entries
-// may yet turn out to be stored.
-func (w *writer) doubt() {
-	if w.doubtful == nil {
-		w.doubtful = map[parley.Stream]int64{}
-	}
-	for i := range w.fresh {
-		e := &w.fresh[i]
-		if _, ok := w.doubtful[e.Stream]; !ok {
-			w.doubtful[e.Stream] = e.Seq - 1
-		}
-	}
-}
-
 // suspend closes the database, so that neither writers nor readers build on
 // what the disk may not hold. A backoff of 0 means for good.
 func (w *writer) suspend(cause error, backoff time.Duration) {
 	s := w.store
+	s.health.final.Store(backoff == 0)
 	s.health.down.Store(&cause)
 	w.retryIn(backoff)
-	w.heads.clear()
+	clear(w.streamIDs)
 	if err := w.closeFiles(); err != nil {
 		s.logger.Warn("close the suspect database", "error", err)
 	}
@@ -75,6 +62,7 @@ func (w *writer) recover() {
 		w.retryIn(min(2*w.backoff, maxBackoff))
 		if classify(err) == failureDamaged {
 			w.retryIn(0)
+			s.health.final.Store(true)
 		}
 		err = s.explain(err)
 		s.health.down.Store(&err)
@@ -93,7 +81,7 @@ func (w *writer) reopen(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	survivors, err := w.inspect(ctx, db)
+	applied, err := w.inspect(ctx, db)
 	if err != nil {
 		return errors.Join(err, db.close())
 	}
@@ -101,50 +89,50 @@ func (w *writer) reopen(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(err, db.close())
 	}
-	w.db, w.pages, w.doubtful = db, 0, nil
+	w.db, w.pages, w.retryApply = db, 0, time.Time{}
 	s.readMu.Lock()
 	s.readers = r
 	s.readMu.Unlock()
-	w.announce(survivors)
+	if some, _ := s.pending.holds(applied); some { // the transaction that failed was there after all
+		w.letGo(applied)
+	}
 	return nil
 }
 
-// inspect makes what is in db durable and returns the entries of the doubtful
-// transaction that are there: nobody has been told of them.
-func (w *writer) inspect(ctx context.Context, db *database) ([]parley.Entry, error) {
+// inspect makes what is in db durable and returns the newest batch of the
+// journal that is there.
+func (w *writer) inspect(ctx context.Context, db *database) (applied uint64, err error) {
 	if err := db.checkpointAll(ctx); err != nil {
-		return nil, err
+		return 0, err
 	}
 	epoch, err := db.epoch(ctx)
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
 	if epoch != w.store.epoch {
-		return nil, fmt.Errorf("the database has been exchanged while it was open: its epoch is %s, it was %s; restart Parley", epoch, w.store.epoch)
+		return 0, fmt.Errorf("the database has been exchanged while it was open: its epoch is %s, it was %s; restart Parley", epoch, w.store.epoch)
 	}
-	var survivors []parley.Entry
-	for stream, head := range w.doubtful {
-		rows, err := db.conn.QueryContext(ctx, readAfter, stream, head, -1)
-		if err != nil {
-			return nil, err
-		}
-		err = scanAll(rows, func(rows *sql.Rows) error {
-			e := parley.Entry{Stream: stream}
-			survivors = append(survivors, e)
-			return scanEntry(rows, &survivors[len(survivors)-1])
-		})
-		if err != nil {
-			return nil, err
-		}
-	}
-	return survivors, nil
+	n, err := db.number(ctx, metaApplied)
+	return uint64(n), err
 }
 
-// close ends the writer's work: the log is copied and the files are closed.
+// close ends the writer's work: the log is copied and the files are closed. A
+// journal that holds nothing any more is deleted.
 func (w *writer) close() error {
+	s := w.store
+	errs := []error{s.journal.Close()}
 	if w.db == nil {
-		return nil
+		return errors.Join(errs...)
 	}
-	err := w.db.checkpoint()
-	return errors.Join(err, w.closeFiles())
+	empty := w.up() && !s.pending.waits() // of a damaged store nothing is deleted
+	if empty {
+		_, err := w.exec(setMeta, metaSegment, 0)
+		errs = append(errs, err)
+		empty = err == nil
+	}
+	errs = append(errs, w.db.checkpoint(), w.closeFiles())
+	if empty {
+		errs = append(errs, journal.Forget(s.dir, math.MaxUint64))
+	}
+	return errors.Join(errs...)
 }

@@ -2,14 +2,22 @@ package sqlite
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 )
+
+// migration is a step to the next schema version: statements, then what only Go
+// can do, in the same transaction.
+type migration struct {
+	statements string
+	fill       func(ctx context.Context, tx *sql.Tx) error // may be nil
+}
 
 // migrations returns the steps from an empty database to the present schema.
 // The n-th brings version n-1 to version n. A step that has been released is
 // never edited; a change is a new step at the end.
-func migrations() []string {
-	return []string{schema1, schema2}
+func migrations() []migration {
+	return []migration{{statements: schema1}, {statements: schema2}, {statements: schema3, fill: fillSums}}
 }
 
 // schema2 lets sessions end. Those that were to be kept before there was an end
@@ -127,7 +135,7 @@ CREATE TABLE accounts (
 `
 
 // migrate brings the schema up to date, each step in a transaction of its own.
-func (d *database) migrate(ctx context.Context, steps []string) error {
+func (d *database) migrate(ctx context.Context, steps []migration) error {
 	var version int
 	if err := d.conn.QueryRowContext(ctx, `PRAGMA user_version`).Scan(&version); err != nil {
 		return fmt.Errorf("read the schema version: %w", err)
@@ -143,14 +151,19 @@ func (d *database) migrate(ctx context.Context, steps []string) error {
 	return nil
 }
 
-func (d *database) migrateStep(ctx context.Context, version int, step string) error {
+func (d *database) migrateStep(ctx context.Context, version int, step migration) error {
 	tx, err := d.conn.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = tx.Rollback() }() // nothing to do after a commit
-	if _, err := tx.ExecContext(ctx, step); err != nil {
+	if _, err := tx.ExecContext(ctx, step.statements); err != nil {
 		return err
+	}
+	if step.fill != nil {
+		if err := step.fill(ctx, tx); err != nil {
+			return err
+		}
 	}
 	if _, err := tx.ExecContext(ctx, fmt.Sprintf(`PRAGMA user_version = %d`, version)); err != nil {
 		return err

@@ -9,32 +9,39 @@ import (
 
 // Stats tells what a store has done since it was opened.
 type Stats struct {
-	Batches    int64 // transactions committed
-	Jobs       int64 // callers they served; Jobs/Batches is the mean batch
-	LastBatch  int64 // callers served by the last one
+	Batches    int64 // journal batches fsynced
+	Jobs       int64 // appends they served; Jobs/Batches is the mean batch
+	LastBatch  int64 // appends served by the last one
 	Entries    int64 // entries appended
 	Duplicates int64 // answered with the first one
 	Conflicts  int64 // refused: id used with other content
 	Stale      int64 // refused: the stream had changed
-	Failures   int64 // transactions and checkpoints that failed
-	Recoveries int64 // times the database was opened again after a disk error
-	Queued     int   // callers that wait for the writer now
+	Applied    int64 // entries brought from the journal into the database
+	Failures   int64 // batches, transactions and checkpoints that failed
+	Recoveries int64 // times the database was opened again, or a journal segment begun, after a disk error
+
+	Queued       int // callers that wait for the appender or the writer now
+	Pending      int // entries that are in the journal and not yet in the database
+	PendingBytes int // their size there
+	Segments     int // files of the journal that are still needed
 }
 
 type counters struct {
 	batches, jobs, lastBatch, entries atomic.Int64
 	duplicates, conflicts, stale      atomic.Int64
-	failures, recoveries              atomic.Int64
+	applied, failures, recoveries     atomic.Int64
 }
 
 // Stats returns the counters. They are read one by one, so they may be apart by
 // what happens meanwhile.
 func (s *Store) Stats() Stats {
 	c := &s.counters
+	entries, bytes := s.pending.size()
 	return Stats{
 		Batches: c.batches.Load(), Jobs: c.jobs.Load(), LastBatch: c.lastBatch.Load(), Entries: c.entries.Load(),
 		Duplicates: c.duplicates.Load(), Conflicts: c.conflicts.Load(), Stale: c.stale.Load(),
-		Failures: c.failures.Load(), Recoveries: c.recoveries.Load(), Queued: len(s.queue),
+		Applied: c.applied.Load(), Failures: c.failures.Load(), Recoveries: c.recoveries.Load(),
+		Queued: len(s.appends) + len(s.queue), Pending: entries, PendingBytes: bytes, Segments: s.journal.Segments(),
 	}
 }
 

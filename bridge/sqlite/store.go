@@ -1,10 +1,11 @@
 // Package sqlite keeps Parley's streams in one folder on the local disk, in an
-// SQLite database.
+// SQLite database with a journal in front.
 //
-// One goroutine writes. It collects what the callers hand in, commits it
-// together and answers when the commit has been fsynced; see DESIGN.md for what
-// happens when the disk misbehaves. Reads use connections of their own and see
-// only what has been committed.
+// Two goroutines write. The appender gives entries their place, writes what
+// many callers hand in with one fsync of a journal, and answers. The writer
+// brings the journal into the database behind it, and keeps all the rest there.
+// See DESIGN.md for what happens when the disk misbehaves. Reads merge the two
+// and see only what is durable.
 package sqlite
 
 import (
@@ -19,6 +20,7 @@ import (
 
 	"github.com/parley-chat/parley"
 	"github.com/parley-chat/parley/bridge"
+	"github.com/parley-chat/parley/bridge/sqlite/journal"
 )
 
 var _ bridge.Store = (*Store)(nil)
@@ -38,15 +40,23 @@ type Store struct {
 	lock   *os.File
 	epoch  string
 
-	queue   chan *job     // holds queueLength jobs; when it is full, callers wait
-	closing chan struct{} // closed by Close: no new jobs
-	stopped chan struct{} // closed by the writer when it has ended
+	appends  chan *appendJob // holds queueLength jobs; when it is full, callers wait
+	queue    chan *job       // the same for the writer
+	closing  chan struct{}   // closed by Close: no new jobs
+	appended chan struct{}   // closed by the appender when it has ended
+	stopped  chan struct{}   // closed by the writer when it has ended, after that
+
+	journal *journal.Journal
+	pending *pending
+	newest  int64        // server time of the newest entry at the opening: time never falls
+	hurry   atomic.Int64 // callers that wait until what is pending is applied
 
 	readMu  sync.RWMutex
 	readers *readers // nil while the database is being reopened, and after Close
 
 	watch    atomic.Pointer[func([]parley.Entry)]
-	health   health
+	intake   health // of the journal
+	health   health // of the database
 	counters counters
 
 	closeOnce sync.Once
@@ -54,9 +64,9 @@ type Store struct {
 }
 
 // Open opens the store in o.Dir, creates it if there is none, and brings its
-// schema up to date. It fails when another process has the folder open, and
-// when a newer version of Parley has written it. When Open returns, everything
-// that can be read is durable. ctx bounds the opening only.
+// schema up to date. It fails when another process has the folder open, when a
+// newer version of Parley has written it, and when it finds damage. When Open
+// returns, everything that can be read is durable. ctx bounds the opening only.
 func Open(ctx context.Context, o Options) (*Store, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -70,12 +80,15 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	}
 	s := &Store{
 		dir: o.Dir, logger: o.Logger, now: o.Now, lock: lock,
-		queue:   make(chan *job, queueLength),
-		closing: make(chan struct{}),
-		stopped: make(chan struct{}),
+		appends: make(chan *appendJob, queueLength), queue: make(chan *job, queueLength),
+		closing: make(chan struct{}), appended: make(chan struct{}), stopped: make(chan struct{}),
+		pending: newPending(),
 	}
 	if err := s.start(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("open store in %s: %w", o.Dir, s.explain(err)), lock.Close())
+		if s.health.down.Load() == nil { // otherwise it has been explained
+			err = s.explain(err)
+		}
+		return nil, errors.Join(fmt.Errorf("open store in %s: %w", o.Dir, err), lock.Close())
 	}
 	return s, nil
 }
@@ -88,9 +101,16 @@ func (s *Store) start(ctx context.Context) error {
 	if s.epoch, err = db.prepareStore(ctx); err != nil {
 		return errors.Join(err, db.close())
 	}
-	if s.readers, err = openReaders(ctx, s.dir); err != nil {
+	if err := s.openJournal(ctx, db); err != nil {
 		return errors.Join(err, db.close())
 	}
+	if s.readers, err = openReaders(ctx, s.dir); err != nil {
+		return errors.Join(err, s.journal.Close(), db.close())
+	}
+	if err := s.verifySmall(ctx); err != nil {
+		return errors.Join(err, s.readers.close(), s.journal.Close(), db.close())
+	}
+	go newAppender(s).run()
 	go newWriter(s, db).run()
 	return nil
 }
@@ -110,14 +130,22 @@ func (s *Store) Close() error {
 func (s *Store) Epoch() string { return s.epoch }
 
 // Watch sets the function that learns of new durable entries; see bridge.Store.
-// The slice belongs to fn.
+// fn may keep the slice, but readers share it: it must not be changed.
 func (s *Store) Watch(fn func(entries []parley.Entry)) { s.watch.Store(&fn) }
 
 // Ready reports whether writes are possible right now: nil, or the reason. After
 // a failed write it tries a small one.
 func (s *Store) Ready(ctx context.Context) error {
-	if err := s.health.err(time.Now()); err != nil {
-		return err
+	now := time.Now()
+	for _, h := range []*health{&s.intake, &s.health} {
+		if err := h.err(now); err != nil {
+			return err
+		}
+	}
+	if s.intake.failing.Load() {
+		if err := s.append(ctx, &appendJob{abandoned: ctx.Done(), done: make(chan error, 1)}); err != nil {
+			return err
+		}
 	}
 	if !s.health.failing.Load() {
 		return nil

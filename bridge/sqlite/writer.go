@@ -9,53 +9,64 @@ import (
 	"time"
 
 	"github.com/parley-chat/parley"
+	"github.com/parley-chat/parley/internal/crash"
 )
 
 // checkpointPages is about how many pages the write-ahead log takes before it
 // is copied into the database file: 16 MiB.
 const checkpointPages = 4000
 
-// writer is the one goroutine that writes. Everything in it belongs to that
-// goroutine.
+// writer is the one goroutine that writes to the database: what callers hand in
+// through do, and what the appender has journaled. Everything in it belongs to
+// that goroutine.
 type writer struct {
 	store *Store
 	db    *database // nil while the store is down
-	heads headCache
 	batch []*job
-	fresh []parley.Entry // appended by the running transaction, in commit order
-	at    int64          // server time of the running transaction
-	pages int            // written since the last checkpoint, about
+	at    int64 // server time of the running transaction
+	pages int   // written since the last checkpoint, about
 
-	// doubtful holds the streams of a transaction whose outcome is not known,
-	// with their heads before it.
-	doubtful map[parley.Stream]int64
-	backoff  time.Duration
-	retryAt  time.Time // when to try to come up again; zero if never
+	streamIDs map[parley.Stream]int64
+	sorted    []*parley.Entry // the entries of the running apply
+	args      []any           // rows queued for insertRows
+	scratch   []byte
+
+	applyAt    time.Time // when what is pending is due; zero if nothing is
+	retryApply time.Time // not before that, after a failure
+
+	backoff time.Duration
+	retryAt time.Time // when to try to come up again; zero if never
 }
 
 func newWriter(s *Store, db *database) *writer {
-	return &writer{store: s, db: db}
+	return &writer{store: s, db: db, at: s.newest, streamIDs: map[parley.Stream]int64{}}
 }
 
 func (w *writer) run() {
 	defer close(w.store.stopped)
 	for w.next() {
-		w.commit(w.batch)
-		if w.pages >= checkpointPages {
+		if len(w.batch) > 0 {
+			w.commit(w.batch)
+		}
+		if w.due() {
+			w.applyPending()
+			w.applyAt = time.Time{}
+		}
+		if w.pages >= checkpointPages && w.up() {
 			w.checkpoint()
 		}
 	}
 	w.store.closeErr = w.close()
 }
 
-// next fills w.batch with what waits, at least one job. It returns false when
-// the store is closing and nothing waits any more.
+// next waits until there is something to do and fills w.batch with the jobs
+// that wait. It returns false when the store is closing and nothing is left.
 func (w *writer) next() bool {
 	clear(w.batch)
 	w.batch = w.batch[:0]
-	first, ok := w.first()
-	if !ok {
-		return false
+	first, more := w.first()
+	if first == nil {
+		return more
 	}
 	// Those who were just answered are about to come again: let them, the
 	// fsync is worth more than the moment.
@@ -74,22 +85,67 @@ func (w *writer) next() bool {
 	return true
 }
 
-// first waits for a job. While the store is down it tries to bring it up again.
-func (w *writer) first() (*job, bool) {
+// first waits for a job, or for pending entries to be due: then it returns none.
+// While the store is down it tries to bring it up again. more is false when the
+// store is closing and nothing is left.
+func (w *writer) first() (j *job, more bool) {
 	for {
-		var retry <-chan time.Time
+		if w.due() {
+			return w.waiting(), true
+		}
+		var retry, due <-chan time.Time
 		if !w.retryAt.IsZero() {
 			retry = time.After(time.Until(w.retryAt)) // a fixed time: jobs that come and are refused must not put it off
+		}
+		if !w.applyAt.IsZero() && w.up() {
+			due = time.After(time.Until(w.applyAt))
 		}
 		select {
 		case j := <-w.store.queue:
 			return j, true
+		case <-w.store.pending.added:
+			w.schedule()
+		case <-due:
 		case <-retry:
 			w.recover()
-		case <-w.store.closing:
-			j := w.waiting()
-			return j, j != nil
+		case <-w.store.appended: // closing, and nothing more comes from the appender
+			if j := w.waiting(); j != nil {
+				return j, true
+			}
+			w.drain()
+			return nil, false
 		}
+	}
+}
+
+// schedule sets when what is pending is due.
+func (w *writer) schedule() {
+	entries, _ := w.store.pending.size()
+	switch {
+	case entries >= applyHurry || w.store.hurry.Load() > 0:
+		w.applyAt = time.Now()
+	case w.applyAt.IsZero():
+		w.applyAt = time.Now().Add(applyEvery)
+	}
+	if w.applyAt.Before(w.retryApply) {
+		w.applyAt = w.retryApply
+	}
+}
+
+func (w *writer) due() bool {
+	if w.applyAt.IsZero() && w.store.pending.waits() {
+		w.schedule()
+	}
+	return !w.applyAt.IsZero() && w.up() && !time.Now().Before(w.applyAt)
+}
+
+// up reports whether the database can be written.
+func (w *writer) up() bool { return w.db != nil && w.store.health.down.Load() == nil }
+
+// drain applies what is pending at the end, as far as the database takes it; the
+// journal keeps the rest.
+func (w *writer) drain() {
+	for w.up() && w.store.pending.waits() && w.applyPending() {
 	}
 }
 
@@ -112,10 +168,21 @@ func (w *writer) commit(batch []*job) {
 			return
 		}
 		s.health.busySince.Store(time.Now().UnixNano())
-		refused, err := w.transact(batch)
+		refused := -1
+		err := w.transact(func() error {
+			for i, j := range batch {
+				if err := j.work.apply(w); err != nil {
+					refused = i
+					return err
+				}
+			}
+			return nil
+		})
 		s.health.busySince.Store(0)
 		if err == nil {
-			w.committed(batch)
+			s.health.failing.Store(false)
+			w.pages += 3 + 3*len(batch)
+			answer(batch, nil)
 			return
 		}
 		kind := classify(err)
@@ -131,52 +198,31 @@ func (w *writer) commit(batch []*job) {
 	}
 }
 
-// transact runs the batch in a transaction. When it fails, nothing of it stays,
-// and refused is the index of the job whose statement failed, or -1.
-func (w *writer) transact(batch []*job) (refused int, err error) {
-	w.fresh = nil // the watcher owns the last one
+// transact runs work in a transaction. When it fails, nothing of it stays.
+func (w *writer) transact(work func() error) error {
 	w.at = max(w.at, w.store.now().UnixMilli())
 	if _, err := w.exec(`BEGIN IMMEDIATE`); err != nil {
-		return -1, fmt.Errorf("begin: %w", err)
+		return fmt.Errorf("begin: %w", err)
 	}
-	for i, j := range batch {
-		if err := j.work.apply(w); err != nil {
-			return i, w.rollback(err)
-		}
+	if err := work(); err != nil {
+		return w.rollback(err)
 	}
 	if _, err := w.exec(`COMMIT`); err != nil {
-		return -1, w.rollback(fmt.Errorf("commit: %w", err))
+		return w.rollback(fmt.Errorf("commit: %w", err))
 	}
-	return -1, nil
+	return nil
 }
 
 // rollback ends the failed transaction. SQLite has often done so by itself, in
 // which case ROLLBACK fails; if it fails for another reason, the next BEGIN does
 // too.
 func (w *writer) rollback(cause error) error {
-	w.heads.clear()
+	clear(w.streamIDs)
+	w.args = w.args[:0]
 	if _, err := w.exec(`ROLLBACK`); classify(err) > classify(cause) {
 		return fmt.Errorf("roll back: %w; after: %w", err, cause)
 	}
 	return cause
-}
-
-func (w *writer) committed(batch []*job) {
-	s := w.store
-	s.health.failing.Store(false)
-	s.counters.committed(len(batch), len(w.fresh))
-	w.pages += 3 + 3*len(batch)
-	for i := range w.fresh {
-		w.pages += 2 + len(w.fresh[i].Body)/4096
-	}
-	w.announce(w.fresh)
-	answer(batch, nil)
-}
-
-func (w *writer) announce(entries []parley.Entry) {
-	if fn := w.store.watch.Load(); fn != nil && len(entries) > 0 {
-		(*fn)(entries)
-	}
 }
 
 // failed answers a batch that could not be committed, and takes the store down
@@ -186,10 +232,9 @@ func (w *writer) failed(batch []*job, kind failure, err error) {
 	s.health.failing.Store(true)
 	s.counters.failures.Add(1)
 	err = s.explain(err)
-	s.logger.Error("commit failed", "callers", len(batch), "entries", len(w.fresh), "error", err)
+	s.logger.Error("commit failed", "callers", len(batch), "error", err)
 	switch kind {
 	case failureSuspect:
-		w.doubt()
 		w.suspend(err, firstBackoff)
 		answer(batch, unknown(err))
 	case failureDamaged:
@@ -202,6 +247,7 @@ func (w *writer) failed(batch []*job, kind failure, err error) {
 
 func (w *writer) checkpoint() {
 	w.pages = 0
+	crash.At(crash.Checkpoint)
 	err := w.db.checkpoint()
 	if err == nil {
 		return

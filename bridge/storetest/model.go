@@ -16,11 +16,11 @@ import (
 	"github.com/parley-chat/parley/bridge"
 )
 
-// model is a store of one stream that is obviously right.
-type model struct{ entries []parley.Entry }
+// Model is a store of one stream that is obviously right.
+type Model struct{ Entries []parley.Entry }
 
-func (m *model) append(s parley.Stream, entries []parley.Entry, expect int64) []parley.Appended {
-	stale := slices.ContainsFunc(m.entries, func(e parley.Entry) bool {
+func (m *Model) append(s parley.Stream, entries []parley.Entry, expect int64) []parley.Appended {
+	stale := slices.ContainsFunc(m.Entries, func(e parley.Entry) bool {
 		own := slices.ContainsFunc(entries, func(o parley.Entry) bool { return same(o, e) && bytes.Equal(o.Digest, e.Digest) })
 		return e.Type.Control() && e.Seq > expect && !own
 	})
@@ -31,29 +31,29 @@ func (m *model) append(s parley.Stream, entries []parley.Entry, expect int64) []
 	return answers
 }
 
-func (m *model) one(s parley.Stream, e parley.Entry, stale bool) parley.Appended {
-	if i := slices.IndexFunc(m.entries, func(o parley.Entry) bool { return same(o, e) }); i >= 0 {
-		if !bytes.Equal(m.entries[i].Digest, e.Digest) {
+func (m *Model) one(s parley.Stream, e parley.Entry, stale bool) parley.Appended {
+	if i := slices.IndexFunc(m.Entries, func(o parley.Entry) bool { return same(o, e) }); i >= 0 {
+		if !bytes.Equal(m.Entries[i].Digest, e.Digest) {
 			return parley.Appended{Err: parley.Errorf(parley.CodeConflict, "")}
 		}
-		return parley.Appended{Entry: m.entries[i], Duplicate: true}
+		return parley.Appended{Entry: m.Entries[i], Duplicate: true}
 	}
 	if stale {
 		return parley.Appended{Err: parley.ErrStale}
 	}
-	e.Stream, e.Seq, e.Count = s, int64(len(m.entries)+1), m.count()
+	e.Stream, e.Seq, e.Count = s, int64(len(m.Entries)+1), m.count()
 	if e.Type.Message() {
 		e.Count++
 	}
-	m.entries = append(m.entries, e)
+	m.Entries = append(m.Entries, e)
 	return parley.Appended{Entry: e}
 }
 
-func (m *model) count() int64 {
-	if len(m.entries) == 0 {
+func (m *Model) count() int64 {
+	if len(m.Entries) == 0 {
 		return 0
 	}
-	return m.entries[len(m.entries)-1].Count
+	return m.Entries[len(m.Entries)-1].Count
 }
 
 func same(a, b parley.Entry) bool { return a.Sender == b.Sender && a.ID == b.ID }
@@ -64,10 +64,10 @@ func (s suite) testModel(t *testing.T) {
 	streams := 0
 	rapid.Check(t, func(rt *rapid.T) {
 		streams++
-		name, m := streamN(streams), &model{}
+		name, m := streamN(streams), &Model{}
 		rt.Repeat(map[string]func(*rapid.T){
-			"append": func(rt *rapid.T) { stepAppend(rt, st, m, name) },
-			"read":   func(rt *rapid.T) { stepRead(rt, st, m, name) },
+			"append": func(rt *rapid.T) { StepAppend(rt, st, m, name) },
+			"read":   func(rt *rapid.T) { StepRead(rt, st, m, name) },
 		})
 	})
 }
@@ -85,7 +85,9 @@ func sameError(a, b error) bool {
 	return errors.Is(a, b)
 }
 
-func stepAppend(rt *rapid.T, st bridge.Store, m *model, name parley.Stream) {
+// StepAppend appends random entries to the store and to the model, and fails rt
+// where they answer differently.
+func StepAppend(rt *rapid.T, st bridge.Store, m *Model, name parley.Stream) {
 	entry := rapid.Custom(func(rt *rapid.T) parley.Entry {
 		sender := rapid.SampledFrom([]string{"vis_a", "agt_a"}).Draw(rt, "sender")
 		id := fmt.Sprintf("msg_%04d", rapid.IntRange(0, 15).Draw(rt, "id"))
@@ -95,7 +97,7 @@ func stepAppend(rt *rapid.T, st bridge.Store, m *model, name parley.Stream) {
 		return text(sender, id, rapid.SampledFrom([]string{"hello", "你好"}).Draw(rt, "text"))
 	})
 	entries := rapid.SliceOfN(entry, 1, 4).Draw(rt, "entries")
-	expect := rapid.Int64Range(-1, int64(len(m.entries))+1).Draw(rt, "expect")
+	expect := rapid.Int64Range(-1, int64(len(m.Entries))+1).Draw(rt, "expect")
 	got, err := st.Append(context.Background(), name, entries, expect)
 	if err != nil {
 		rt.Fatalf("append: %v", err)
@@ -105,14 +107,16 @@ func stepAppend(rt *rapid.T, st bridge.Store, m *model, name parley.Stream) {
 	}
 }
 
-func stepRead(rt *rapid.T, st bridge.Store, m *model, name parley.Stream) {
-	position := rapid.IntRange(0, len(m.entries)+2).Draw(rt, "position")
+// StepRead reads a random part of the store and of the model, and fails rt where
+// they differ.
+func StepRead(rt *rapid.T, st bridge.Store, m *Model, name parley.Stream) {
+	position := rapid.IntRange(0, len(m.Entries)+2).Draw(rt, "position")
 	limit := rapid.IntRange(1, 6).Draw(rt, "limit")
 	after, err := st.Read(context.Background(), name, int64(position), limit)
 	if err != nil {
 		rt.Fatalf("read: %v", err)
 	}
-	rest := m.entries[min(position, len(m.entries)):]
+	rest := m.Entries[min(position, len(m.Entries)):]
 	if d := cmp.Diff(rest[:min(limit, len(rest))], after, ignoreTime()); d != "" {
 		rt.Fatalf("read after %d (-model +store):\n%s", position, d)
 	}
@@ -120,12 +124,12 @@ func stepRead(rt *rapid.T, st bridge.Store, m *model, name parley.Stream) {
 	if err != nil {
 		rt.Fatalf("read before: %v", err)
 	}
-	start := m.entries[:min(max(position-1, 0), len(m.entries))]
+	start := m.Entries[:min(max(position-1, 0), len(m.Entries))]
 	if d := cmp.Diff(start[max(0, len(start)-limit):], before, ignoreTime()); d != "" {
 		rt.Fatalf("read before %d (-model +store):\n%s", position, d)
 	}
-	want := parley.Head{Epoch: st.Epoch(), Seq: int64(len(m.entries)), Count: m.count()}
-	for _, e := range m.entries {
+	want := parley.Head{Epoch: st.Epoch(), Seq: int64(len(m.Entries)), Count: m.count()}
+	for _, e := range m.Entries {
 		if e.Type.Control() {
 			want.Control = e.Seq
 		}

@@ -50,8 +50,12 @@ func (n *node) bridgeSamples() []api.Sample {
 func (n *node) storeSamples() []api.Sample {
 	s := n.store.Stats()
 	return []api.Sample{
-		counter("store_batches", "Transactions committed.", s.Batches),
-		counter("store_jobs", "Writes served by them.", s.Jobs),
+		counter("store_batches", "Batches of appends made durable with one fsync.", s.Batches),
+		counter("store_jobs", "Appends served by them.", s.Jobs),
+		counter("store_applied", "Entries brought from the journal into the database.", s.Applied),
+		gauge("store_pending", "Entries that are durable in the journal only.", int64(s.Pending)),
+		gauge("store_pending_bytes", "Bytes of the journal that they take.", int64(s.PendingBytes)),
+		gauge("store_journal_segments", "Files of the journal that hold them.", int64(s.Segments)),
 		counter("store_entries", "Entries appended.", s.Entries),
 		counter("store_duplicates", "Appends answered with the first one.", s.Duplicates),
 		counter("store_conflicts", "Appends refused because the id had other content.", s.Conflicts),

@@ -1,0 +1,19 @@
+package sqlite
+
+import "context"
+
+// Hold keeps the database's writer busy until release is called, so that the
+// store's files stand still between appends. What it holds back stays in the
+// journal.
+func (s *Store) Hold() (release func()) {
+	held, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		_ = s.do(context.Background(), 1, workFunc(func(*writer) error {
+			close(held)
+			<-done
+			return nil
+		}))
+	}()
+	<-held
+	return func() { close(done) }
+}
