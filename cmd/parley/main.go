@@ -37,7 +37,7 @@ func newRoot() *cobra.Command {
 		SilenceErrors: true,
 	}
 	root.SetVersionTemplate("parley {{.Version}}\n")
-	root.AddCommand(newServe(), newDemo(), newBench())
+	root.AddCommand(newServe(), newDemo(), newBench(), newFault())
 	return root
 }
 

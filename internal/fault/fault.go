@@ -1,51 +1,136 @@
 // Package fault injects faults into real server processes and checks what must
 // hold: nothing acknowledged is lost, doubled or reordered. The parts are in
-// the packages below it; here are the runs.
+// the packages below it; here are the rows of the table of faults, each with
+// what counts as a pass.
 package fault
 
 import (
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/parley-chat/parley/internal/fault/checker"
-	"github.com/parley-chat/parley/internal/results"
 )
 
-// Result is how a run ended.
+// Result is how a row ended.
 type Result struct {
-	Fault    string // what was done to the server, in a few words
-	Rounds   int    // how many times
+	Row      *Row
+	Rounds   int    // how many faults were injected
 	Seed     uint64 // repeats the choices of the run
 	Took     time.Duration
-	ReadyMax time.Duration // the longest time from a start to ready
-	Repeated int           // deliveries that a device dropped as repeated, which QoS 1 allows
+	Repeated int // deliveries that a device dropped as repeated, which QoS 1 allows
 	Report   *checker.Report
+
+	mu       sync.Mutex
+	problems []string
+	figures  []Figure
 }
 
-// Header is the head of the table that Row belongs to.
-const Header = `| date | fault | rounds | acknowledged | shown | lost | doubled | reordered | gaps | repeated | slowest start | took | seed |
-|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---|
-`
-
-// Row is the result as a row of a Markdown table.
-func (r *Result) Row(date time.Time) string {
-	c := r.Report
-	return fmt.Sprintf("| %s | %s | %d | %d | %d | %d | %d | %d | %d | %d | %d ms | %.0f s | `%#x` |\n",
-		date.UTC().Format(time.DateOnly), r.Fault, r.Rounds, c.Acked, c.Shown, c.Lost, c.Doubled, c.Reordered, c.Gaps,
-		r.Repeated, r.ReadyMax.Milliseconds(), r.Took.Seconds(), r.Seed)
+// Figure is one measured number, and how large it may be.
+type Figure struct {
+	Name  string
+	Value float64
+	Unit  string
+	Limit float64 // 0: only told
 }
 
-// String is the result in one line, with its first findings in further ones.
+// Over reports whether the figure is larger than it may be.
+func (f Figure) Over() bool { return f.Limit > 0 && f.Value > f.Limit }
+
+func (f Figure) String() string {
+	text := fmt.Sprintf("%s %s %s", f.Name, number(f.Value), f.Unit)
+	if f.Limit > 0 {
+		text += fmt.Sprintf(" (≤ %s)", number(f.Limit))
+	}
+	return strings.TrimSpace(text)
+}
+
+func number(v float64) string {
+	if v == float64(int64(v)) || v >= 100 {
+		return fmt.Sprintf("%.0f", v)
+	}
+	return fmt.Sprintf("%.2g", v)
+}
+
+// problem notes that something which must hold did not, beside what the checker
+// finds. Many of one kind are noted once each, the first hundred.
+func (r *Result) problem(format string, args ...any) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.problems) < 100 {
+		r.problems = append(r.problems, fmt.Sprintf(format, args...))
+	}
+}
+
+// measure notes a figure; of several with the same name the largest is kept.
+func (r *Result) measure(name string, value float64, unit string, limit float64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i, f := range r.figures {
+		if f.Name == name {
+			r.figures[i].Value = max(f.Value, value)
+			return
+		}
+	}
+	r.figures = append(r.figures, Figure{name, value, unit, limit})
+}
+
+func (r *Result) took(name string, d, limit time.Duration) {
+	r.measure(name, d.Seconds(), "s", limit.Seconds())
+}
+
+// count adds to a figure that is only told.
+func (r *Result) count(name string, n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i, f := range r.figures {
+		if f.Name == name {
+			r.figures[i].Value += float64(n)
+			return
+		}
+	}
+	r.figures = append(r.figures, Figure{Name: name, Value: float64(n)})
+}
+
+// Problems are what did not hold, beside what is in the report.
+func (r *Result) Problems() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.problems)
+}
+
+// Figures are what was measured.
+func (r *Result) Figures() []Figure {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.figures)
+}
+
+// OK reports whether every promise was kept. How long things took does not
+// count.
+func (r *Result) OK() bool { return r.Report.OK() && len(r.Problems()) == 0 }
+
+// InTime reports whether no figure is larger than it may be.
+func (r *Result) InTime() bool { return !slices.ContainsFunc(r.Figures(), Figure.Over) }
+
+// String is the result in one line, with its findings in further ones.
 func (r *Result) String() string {
-	line := fmt.Sprintf("%s, %d rounds in %.1f s, seed %#x: %s; repeated %d, slowest start %d ms",
-		r.Fault, r.Rounds, r.Took.Seconds(), r.Seed, r.Report, r.Repeated, r.ReadyMax.Milliseconds())
-	return strings.Join(append([]string{line}, r.Report.Examples...), "\n  ")
+	line := fmt.Sprintf("%s, %d rounds in %.1f s, seed %#x: %s; repeated %d", r.Row.Name, r.Rounds, r.Took.Seconds(), r.Seed, r.Report, r.Repeated)
+	for _, f := range r.Figures() {
+		line += "; " + f.String()
+		if f.Over() {
+			line += " TOO MUCH"
+		}
+	}
+	return strings.Join(slices.Concat([]string{line}, r.Report.Examples, r.Problems()), "\n  ")
 }
 
-// Append writes the result's row to the end of a Markdown file, which gets the
-// table's head first when it is new.
-func (r *Result) Append(file string, date time.Time) error {
-	const head = "# Fault runs\n\nEach row is one run of `make soak`. Lost, doubled, reordered and gaps must be 0.\n\n" + Header
-	return results.Append(file, head, r.Row(date))
+// add takes up what another part of the same row has found.
+func (r *Result) add(report *checker.Report, repeated int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.Repeated += repeated
+	r.Report.Add(report)
 }

@@ -2,32 +2,148 @@ package fault
 
 import (
 	"context"
+	"fmt"
 	"time"
+
+	"github.com/parley-chat/parley/internal/fault/device"
+	"github.com/parley-chat/parley/internal/fault/server"
 )
 
-// Kill ends the server with SIGKILL in each round and starts it again on the
-// same data; in one round of five it is killed once more while it starts. An
-// error means that the run could not be made or did not come to an end; what
-// the server did wrong is in the report. No process and no goroutine is left
-// behind.
-func (l Loop) Kill(ctx context.Context) (*Result, error) {
-	return l.run(ctx, fault{"kill -9 under load", kill})
+// batch is how many messages each writer adds in a round of the loops.
+const batch = 300
+
+// everyKind are the clients that write; mosquitto_pub, a process for each
+// message, is where few messages will do.
+var everyKind = [...]device.Kind{device.Raw5, device.Paho, device.Raw311, device.Raw5}
+
+// bothReaders are an agent's devices.
+var bothReaders = [...]device.Kind{device.Raw5, device.Paho}
+
+// killLoop ends the server with SIGKILL in each round and starts it again on
+// the same data; in one round of five it is killed once more while it starts.
+func killLoop(ctx context.Context, l *Lab) error {
+	return l.loop(ctx, func(ctx context.Context, w *world) error {
+		w.server.Kill()
+		if w.random.IntN(5) == 0 {
+			if err := w.server.Launch(); err != nil {
+				return err
+			}
+			if err := sleep(ctx, w.below(100*time.Millisecond)); err != nil {
+				return err
+			}
+			w.server.Kill()
+		}
+		return w.restart(ctx)
+	})
 }
 
-func kill(ctx context.Context, r *run) error {
-	r.server.Kill()
-	if r.random.IntN(5) == 0 {
-		if err := r.server.Launch(); err != nil {
-			return err
-		}
-		if err := r.pause(ctx, 100*time.Millisecond); err != nil {
-			return err
-		}
-		r.server.Kill()
-	}
-	if err := r.server.Start(ctx); err != nil {
+// restart starts the server and measures how long that takes.
+func (w *world) restart(ctx context.Context) error {
+	if err := w.server.Start(ctx); err != nil {
 		return err
 	}
-	r.readyMax = max(r.readyMax, r.server.ReadyIn())
+	w.result.took("ready max", w.server.ReadyIn(), 5*time.Second)
 	return nil
+}
+
+// loop does something bad again and again while visitors write and an agent's
+// two devices read.
+func (l *Lab) loop(ctx context.Context, harm func(context.Context, *world) error) error {
+	return l.within(ctx, server.Config{}, func(ctx context.Context, w *world) error {
+		if err := w.crew(ctx, bothReaders[:], everyKind[:], 50); err != nil {
+			return fmt.Errorf("set up: %w", err)
+		}
+		for n := range w.Rounds {
+			err := w.load(ctx, batch)
+			if err == nil {
+				err = harm(ctx, w)
+			}
+			if err != nil {
+				return fmt.Errorf("round %d: %w", n+1, err)
+			}
+			w.Log.Debug("round made", "round", n+1, "acked", w.acked())
+		}
+		return nil
+	})
+}
+
+// cutLoop harms the network between the devices and the server in each round:
+// connections are reset, reset right behind a PUBLISH, reset in the middle of a
+// packet, or frozen for a moment.
+func cutLoop(ctx context.Context, l *Lab) error {
+	return l.loop(ctx, func(ctx context.Context, w *world) error {
+		switch w.random.IntN(4) {
+		case 0:
+			w.cable.Cut()
+		case 1:
+			w.cable.CutAfterPublish()
+		case 2:
+			w.cable.CutAfter(w.random.Int64N(20_000))
+		default:
+			w.cable.Freeze()
+			defer w.cable.Heal()
+			return sleep(ctx, w.below(100*time.Millisecond))
+		}
+		return nil
+	})
+}
+
+// sigterm stops the server while hundreds of messages are in flight.
+func sigterm(ctx context.Context, l *Lab) error {
+	return l.within(ctx, server.Config{}, func(ctx context.Context, w *world) error {
+		kinds := make([]device.Kind, 10) // of which each may have 50 under way
+		for i := range kinds {
+			kinds[i] = everyKind[i%len(everyKind)]
+		}
+		if err := w.crew(ctx, bothReaders[:], kinds, 50); err != nil {
+			return fmt.Errorf("set up: %w", err)
+		}
+		for range w.Rounds {
+			if err := w.load(ctx, 200); err != nil {
+				return err
+			}
+			began := time.Now()
+			stop, cancel := context.WithTimeout(ctx, 20*time.Second)
+			err := w.server.Stop(stop)
+			cancel()
+			if err != nil {
+				w.result.problem("%v", err)
+			}
+			w.result.took("stop max", time.Since(began), 10*time.Second)
+			if err := w.restart(ctx); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// publishCut resets a connection right behind a PUBLISH in each round, so that
+// its acknowledgement never arrives.
+func publishCut(ctx context.Context, l *Lab) error {
+	return l.within(ctx, server.Config{}, func(ctx context.Context, w *world) error {
+		if err := w.crew(ctx, bothReaders[:], everyKind[:], 20); err != nil {
+			return fmt.Errorf("set up: %w", err)
+		}
+		for range w.Rounds {
+			accepted := w.cable.Accepted()
+			w.cable.CutAfterPublish()
+			w.write(5)
+			err := await(ctx, roundTimeout, func() string {
+				if w.cable.Accepted() == accepted {
+					return "nobody came back after a cut"
+				}
+				return ""
+			})
+			if err != nil {
+				return err
+			}
+			began := time.Now()
+			if err := w.drain(ctx); err != nil {
+				return err
+			}
+			w.result.took("outbox empty max", time.Since(began), 5*time.Second)
+		}
+		return nil
+	})
 }

@@ -89,6 +89,7 @@ func ReadJournal(r io.Reader) ([]Record, error) {
 type Journal struct {
 	mu      sync.Mutex
 	records []Record
+	tee     io.Writer
 }
 
 // Add appends r.
@@ -96,6 +97,31 @@ func (j *Journal) Add(r Record) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.records = append(j.records, r)
+	if j.tee == nil {
+		return
+	}
+	line, err := json.Marshal(r)
+	if err == nil {
+		_, err = j.tee.Write(append(line, '\n'))
+	}
+	if err != nil { // a journal that forgets would acquit anybody
+		panic(fmt.Errorf("write journal: %w", err))
+	}
+}
+
+// Tee makes every Add write its record, as a line that ReadJournal reads, to w
+// before it returns. Call it before the first Add.
+func (j *Journal) Tee(w io.Writer) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.tee = w
+}
+
+// Extend appends records that are written down elsewhere already.
+func (j *Journal) Extend(records []Record) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.records = append(j.records, records...)
 }
 
 // Records returns a copy of what has been added so far.

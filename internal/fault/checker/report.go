@@ -40,3 +40,18 @@ func (r *Report) find(count *int, format string, args ...any) {
 		r.Examples = append(r.Examples, fmt.Sprintf(format, args...))
 	}
 }
+
+// Add adds what another check has found.
+func (r *Report) Add(o *Report) {
+	for _, c := range []struct {
+		to *int
+		n  int
+	}{
+		{&r.Sent, o.Sent}, {&r.Acked, o.Acked}, {&r.Stored, o.Stored}, {&r.Shown, o.Shown},
+		{&r.Lost, o.Lost}, {&r.Doubled, o.Doubled}, {&r.Reordered, o.Reordered}, {&r.Gaps, o.Gaps},
+		{&r.Changed, o.Changed}, {&r.Unexplained, o.Unexplained},
+	} {
+		*c.to += c.n
+	}
+	r.Examples = append(r.Examples, o.Examples[:min(len(o.Examples), max(0, maxExamples-len(r.Examples)))]...)
+}

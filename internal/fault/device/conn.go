@@ -37,6 +37,9 @@ type Options struct {
 	// ReceiveMaximum, over MQTT 5, bounds the unacknowledged deliveries to us;
 	// 0 leaves the protocol's 65,535.
 	ReceiveMaximum uint16
+	// Vigil is how long to wait for a connection, and about how long for a sign
+	// of life on it; 0 waits for a connection for 3 s, and for life for ever.
+	Vigil time.Duration
 }
 
 // Conn is a bare MQTT connection: packets out, packets in. It resends nothing,
@@ -46,6 +49,7 @@ type Conn struct {
 	net     net.Conn
 	reader  *bufio.Reader
 	version byte
+	silence time.Duration // after which Read gives up, if not 0
 
 	mu sync.Mutex // guards writes to net
 }
@@ -62,7 +66,7 @@ func (e *RefusedError) Error() string {
 // Connect dials addr and makes the MQTT handshake. It fails with a RefusedError
 // when the server refuses.
 func Connect(ctx context.Context, addr string, o Options) (c *Conn, sessionPresent bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	ctx, cancel := context.WithTimeout(ctx, o.patience())
 	defer cancel()
 	var dialer net.Dialer
 	socket, err := dialer.DialContext(ctx, "tcp", addr)
@@ -77,7 +81,15 @@ func Connect(ctx context.Context, addr string, o Options) (c *Conn, sessionPrese
 		socket.Close()
 		return nil, false, err
 	}
+	c.silence = 3 * o.Vigil
 	return c, sessionPresent, nil
+}
+
+func (o Options) patience() time.Duration {
+	if o.Vigil > 0 {
+		return o.Vigil
+	}
+	return connectTimeout
 }
 
 // NewConn wraps a socket on which nothing has been said yet, for those who want
@@ -201,6 +213,9 @@ func (c *Conn) Ping() error {
 // Read returns the next packet. It blocks until there is one or the connection
 // ends.
 func (c *Conn) Read() (*packets.Packet, error) {
+	if c.silence > 0 {
+		_ = c.net.SetReadDeadline(time.Now().Add(c.silence)) // fails only on a closed socket, as Read then does
+	}
 	pk := &packets.Packet{ProtocolVersion: c.version}
 	header, err := c.reader.ReadByte()
 	if err != nil {

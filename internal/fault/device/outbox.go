@@ -27,6 +27,16 @@ func (o *outbox) add(d parley.Draft) {
 	o.signal()
 }
 
+// restore adds a draft that has been on the wire of an earlier process. Only
+// before the first add.
+func (o *outbox) restore(d parley.Draft) {
+	o.mu.Lock()
+	o.queue = append(o.queue, d)
+	o.first++
+	o.mu.Unlock()
+	o.signal()
+}
+
 func (o *outbox) signal() {
 	select {
 	case o.changed <- struct{}{}:

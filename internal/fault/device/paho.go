@@ -19,9 +19,9 @@ var (
 
 // pahoOptions turn off everything that paho does by itself after a connection
 // has ended: what is sent again is our outbox's business.
-func pahoOptions(addr, clientID, token string, lost func()) *mqtt.ClientOptions {
-	return mqtt.NewClientOptions().
-		AddBroker("tcp://" + addr).
+func pahoOptions(e Endpoint, clientID, token string, lost func()) *mqtt.ClientOptions {
+	o := mqtt.NewClientOptions().
+		AddBroker("tcp://" + e.MQTT).
 		SetClientID(clientID).
 		SetPassword(token).
 		SetUsername(clientID). // paho sends no password without a user name
@@ -33,6 +33,10 @@ func pahoOptions(addr, clientID, token string, lost func()) *mqtt.ClientOptions 
 		SetPingTimeout(3 * time.Second).
 		SetWriteTimeout(connectTimeout).
 		SetConnectionLostHandler(func(mqtt.Client, error) { lost() })
+	if e.Vigil > 0 {
+		o.SetConnectTimeout(e.Vigil).SetKeepAlive(2 * e.Vigil).SetPingTimeout(e.Vigil).SetWriteTimeout(2 * e.Vigil)
+	}
+	return o
 }
 
 // await waits for a token of paho.
@@ -57,7 +61,7 @@ type pahoFlight struct {
 // servePaho sends over one connection until it ends.
 func (p *Publisher) servePaho(ctx context.Context, token string) error {
 	ended, lost := onceClosed()
-	options := pahoOptions(p.endpoint.MQTT, p.Session.ClientID(), token, lost).SetCleanSession(true)
+	options := pahoOptions(p.endpoint, p.Session.ClientID(), token, lost).SetCleanSession(true)
 	client := mqtt.NewClient(options)
 	defer client.Disconnect(0)
 	if err := await(ctx, client.Connect(), ended); err != nil {
@@ -103,7 +107,7 @@ func (p *Publisher) servePaho(ctx context.Context, token string) error {
 // servePaho receives over one connection until it ends.
 func (d *Subscriber) servePaho(ctx context.Context, token string) error {
 	ended, lost := onceClosed()
-	options := pahoOptions(d.endpoint.MQTT, d.Session.ClientID(), token, lost).SetCleanSession(false).
+	options := pahoOptions(d.endpoint, d.Session.ClientID(), token, lost).SetCleanSession(false).
 		// Set before Connect: a resumed session delivers before any SUBSCRIBE.
 		SetDefaultPublishHandler(func(_ mqtt.Client, m mqtt.Message) {
 			if err := d.show(m.Topic(), m.Payload()); err != nil {

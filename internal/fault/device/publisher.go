@@ -20,17 +20,30 @@ import (
 type Endpoint struct {
 	REST *REST
 	MQTT string // host and port of MQTT on TCP
+	// Vigil is how long to wait for a connection, and about how long for a sign
+	// of life on one that may have died in silence; attempts to connect start as
+	// far apart. 0 is for networks that tell when they end a connection.
+	Vigil time.Duration
+}
+
+func (e Endpoint) pingEvery() time.Duration {
+	if e.Vigil > 0 {
+		return e.Vigil
+	}
+	return keepAlive * time.Second / 2
 }
 
 // Publisher is a device that writes into one conversation: it keeps an outbox,
 // has several messages under way, and sends again what was not acknowledged
 // when a connection ended. Its methods are safe for concurrent use.
 type Publisher struct {
+	Kind         Kind
 	Conversation string
 	Session      *Session
 	Journal      checker.Journal
 
 	endpoint Endpoint
+	version  byte // of the raw client
 	window   int
 	serve    func(ctx context.Context, token string) error
 	outbox   *outbox
@@ -43,18 +56,48 @@ type Publisher struct {
 // the position in each acknowledgement. window is how many messages may be
 // unacknowledged at once, at most the server's Receive Maximum.
 func NewPublisher(e Endpoint, s *Session, conversation string, window int) *Publisher {
-	p := &Publisher{Conversation: conversation, Session: s, endpoint: e, window: window, outbox: newOutbox()}
-	p.serve = p.serveRaw
-	return p
+	return NewPublisherOf(Raw5, e, s, conversation, window)
 }
 
 // NewPahoPublisher returns a publisher of the Eclipse client for MQTT 3.1.1,
 // which knows nothing of us.
 func NewPahoPublisher(e Endpoint, s *Session, conversation string, window int) *Publisher {
-	p := &Publisher{Conversation: conversation, Session: s, endpoint: e, window: window, outbox: newOutbox()}
-	p.serve = p.servePaho
+	return NewPublisherOf(Paho, e, s, conversation, window)
+}
+
+// NewPublisherOf returns a publisher that is the client of the kind.
+func NewPublisherOf(k Kind, e Endpoint, s *Session, conversation string, window int) *Publisher {
+	p := &Publisher{Kind: k, Conversation: conversation, Session: s, endpoint: e, version: k.version(), window: window, outbox: newOutbox()}
+	switch k {
+	case Paho:
+		p.serve = p.servePaho
+	case Mosquitto311, Mosquitto5:
+		p.serve = p.serveMosquitto
+	default:
+		p.serve = p.serveRaw
+	}
 	return p
 }
+
+// Restore takes up what an earlier process with this journal has left: what is
+// sent and not settled is sent again, before everything new.
+func (p *Publisher) Restore(records []checker.Record) {
+	p.Journal.Extend(records)
+	settled := map[string]bool{}
+	for _, r := range records {
+		if r.Event != checker.Sent {
+			settled[r.ID] = true
+		}
+	}
+	for _, r := range records {
+		if r.Event == checker.Sent && !settled[r.ID] {
+			p.outbox.restore(parley.Draft{ID: r.ID, Type: r.Type, Body: r.Body})
+		}
+	}
+}
+
+// Records returns a copy of the journal.
+func (p *Publisher) Records() []checker.Record { return p.Journal.Records() }
 
 // Send puts a text message into the outbox and returns its id. It never blocks.
 func (p *Publisher) Send(text string) (id string) {
@@ -77,13 +120,13 @@ func (p *Publisher) Err() error { return p.trouble.load() }
 
 // Run connects, sends and reconnects until ctx ends.
 func (p *Publisher) Run(ctx context.Context) {
-	reconnect(ctx, p.endpoint.REST, p.Session, &p.trouble, p.serve)
+	reconnect(ctx, p.endpoint, p.Session, &p.trouble, p.serve)
 }
 
 // serveRaw sends over one connection until it ends.
 func (p *Publisher) serveRaw(ctx context.Context, token string) error {
 	c, _, err := Connect(ctx, p.endpoint.MQTT, Options{
-		Version: MQTT5, ClientID: p.Session.ClientID(), Password: token, CleanStart: true,
+		Version: p.version, ClientID: p.Session.ClientID(), Password: token, CleanStart: true, Vigil: p.endpoint.Vigil,
 	})
 	if err != nil {
 		return err
@@ -119,7 +162,7 @@ type flight struct {
 func (f *flight) write() error {
 	p := f.publisher
 	topic := p.Session.Topic(parley.TopicSend, p.Conversation)
-	ping := time.NewTicker(keepAlive * time.Second / 2)
+	ping := time.NewTicker(p.endpoint.pingEvery())
 	defer ping.Stop()
 	var packetID uint16
 	for {
@@ -226,9 +269,10 @@ const maxBackoff = 100 * time.Millisecond
 
 // reconnect calls serve again and again until ctx ends, each time with a token
 // that is valid.
-func reconnect(ctx context.Context, rest *REST, s *Session, trouble *lastError, serve func(context.Context, string) error) {
+func reconnect(ctx context.Context, e Endpoint, s *Session, trouble *lastError, serve func(context.Context, string) error) {
 	for ctx.Err() == nil {
-		token, err := rest.Token(ctx, s)
+		began := time.Now()
+		token, err := e.REST.Token(ctx, s)
 		if err == nil {
 			err = serve(ctx, token)
 		}
@@ -236,9 +280,10 @@ func reconnect(ctx context.Context, rest *REST, s *Session, trouble *lastError, 
 			return
 		}
 		trouble.store(err)
+		wait := max(time.Duration(rand.Int64N(int64(maxBackoff))), e.Vigil-time.Since(began))
 		select {
 		case <-ctx.Done():
-		case <-time.After(time.Duration(rand.Int64N(int64(maxBackoff)))):
+		case <-time.After(wait):
 		}
 	}
 }

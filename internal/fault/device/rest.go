@@ -66,9 +66,37 @@ func (s *Session) take(b sessionBody) {
 	s.token, s.refresh, s.expires = b.Token, b.RefreshToken, time.UnixMilli(b.TokenExpiresAt)
 }
 
+// Credentials are a Session that can be handed to another process. The two must
+// not both renew it.
+type Credentials struct {
+	Site    string    `json:"site"`
+	User    string    `json:"user"`
+	Device  string    `json:"device"`
+	Token   string    `json:"token"`
+	Expires time.Time `json:"expires"`
+	Refresh string    `json:"refresh"`
+}
+
+// Credentials returns what s is at present.
+func (s *Session) Credentials() Credentials {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return Credentials{s.Site, s.User, s.Device, s.token, s.expires, s.refresh}
+}
+
+// Session returns the session that c was taken from.
+func (c Credentials) Session() *Session {
+	return &Session{Site: c.Site, User: c.User, Device: c.Device, token: c.Token, expires: c.Expires, refresh: c.Refresh}
+}
+
 // Visitor makes a new visitor with one device on the site of the public key.
 func (r *REST) Visitor(ctx context.Context, siteKey, name string) (*Session, error) {
 	return r.signIn(ctx, "/v1/visitor-sessions", map[string]string{"siteKey": siteKey, "name": name})
+}
+
+// SameVisitor makes another device of the visitor of s.
+func (r *REST) SameVisitor(ctx context.Context, siteKey string, s *Session) (*Session, error) {
+	return r.signIn(ctx, "/v1/visitor-sessions", map[string]string{"siteKey": siteKey, "refreshToken": s.Credentials().Refresh})
 }
 
 // Agent signs an agent in on a new device.
@@ -109,6 +137,18 @@ func (r *REST) Token(ctx context.Context, s *Session) (string, error) {
 // changes nothing.
 func (r *REST) Claim(ctx context.Context, s *Session, conversation string) error {
 	return r.as(ctx, s, http.MethodPost, "/v1/conversations/"+conversation+"/claim", nil, &struct{}{})
+}
+
+// Head is how many entries a conversation has.
+func (r *REST) Head(ctx context.Context, s *Session, conversation string) (int, error) {
+	var page struct {
+		Head int `json:"head"`
+	}
+	path := fmt.Sprintf("/v1/conversations/%s/messages?after=0&limit=1", conversation)
+	if err := r.as(ctx, s, http.MethodGet, path, nil, &page); err != nil {
+		return 0, fmt.Errorf("read conversation: %w", err)
+	}
+	return page.Head, nil
 }
 
 const entriesPage = 200

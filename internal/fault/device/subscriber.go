@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"sync"
-	"time"
 
 	"github.com/mochi-mqtt/server/v2/packets"
 
@@ -21,6 +20,7 @@ type Subscriber struct {
 	Journal checker.Journal
 
 	endpoint   Endpoint
+	version    byte // of the raw client
 	window     uint16
 	serve      func(ctx context.Context, token string) error
 	subscribed chan struct{} // closed when a subscription was granted for the first time
@@ -35,27 +35,39 @@ type Subscriber struct {
 // NewSubscriber returns a subscriber of our own minimal MQTT 5 client. window
 // is its Receive Maximum; 0 is the protocol's own.
 func NewSubscriber(e Endpoint, s *Session, window uint16) *Subscriber {
-	d := newSubscriber(e, s)
-	d.window = window
-	d.serve = d.serveRaw
-	return d
+	return NewSubscriberOf(Raw5, e, s, window)
 }
 
 // NewPahoSubscriber returns a subscriber of the Eclipse client for MQTT 3.1.1.
 func NewPahoSubscriber(e Endpoint, s *Session) *Subscriber {
-	d := newSubscriber(e, s)
-	d.serve = d.servePaho
+	return NewSubscriberOf(Paho, e, s, 0)
+}
+
+// NewSubscriberOf returns a subscriber that is the client of the kind. window
+// is the Receive Maximum where the kind lets us say one.
+func NewSubscriberOf(k Kind, e Endpoint, s *Session, window uint16) *Subscriber {
+	d := &Subscriber{
+		Session: s, endpoint: e, version: k.version(), window: window,
+		subscribed: make(chan struct{}), shown: map[string]map[int64]bool{},
+	}
+	switch k {
+	case Paho:
+		d.serve = d.servePaho
+	case Mosquitto311, Mosquitto5:
+		d.serve = d.serveMosquitto
+	default:
+		d.serve = d.serveRaw
+	}
 	return d
 }
 
-func newSubscriber(e Endpoint, s *Session) *Subscriber {
-	return &Subscriber{Session: s, endpoint: e, subscribed: make(chan struct{}), shown: map[string]map[int64]bool{}}
-}
+// Records returns a copy of the journal.
+func (d *Subscriber) Records() []checker.Record { return d.Journal.Records() }
 
 // Run connects, receives and reconnects until ctx ends. The session is kept
 // between connections.
 func (d *Subscriber) Run(ctx context.Context) {
-	reconnect(ctx, d.endpoint.REST, d.Session, &d.trouble, d.serve)
+	reconnect(ctx, d.endpoint, d.Session, &d.trouble, d.serve)
 }
 
 // Subscribed is closed when the server has granted the subscription once.
@@ -131,7 +143,7 @@ func (d *Subscriber) show(topic string, payload []byte) error {
 // serveRaw receives over one connection until it ends.
 func (d *Subscriber) serveRaw(ctx context.Context, token string) error {
 	c, _, err := Connect(ctx, d.endpoint.MQTT, Options{
-		Version: MQTT5, ClientID: d.Session.ClientID(), Password: token, ReceiveMaximum: d.window,
+		Version: d.version, ClientID: d.Session.ClientID(), Password: token, ReceiveMaximum: d.window, Vigil: d.endpoint.Vigil,
 	})
 	if err != nil {
 		return err
@@ -144,7 +156,7 @@ func (d *Subscriber) serveRaw(ctx context.Context, token string) error {
 	pinger.Add(1)
 	go func() {
 		defer pinger.Done()
-		c.pingEvery(keepAlive*time.Second/2, ended)
+		c.pingEvery(d.endpoint.pingEvery(), ended)
 	}()
 	defer pinger.Wait()
 	defer close(ended)
@@ -178,4 +190,19 @@ func (d *Subscriber) receive(c *Conn, pk *packets.Packet) error {
 		return fmt.Errorf("disconnected by the server, reason 0x%02x", pk.ReasonCode)
 	}
 	return nil
+}
+
+// Know takes over what another process of the same device has shown.
+func (d *Subscriber) Know(records []checker.Record) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, r := range records {
+		if r.Event != checker.Shown {
+			continue
+		}
+		if d.shown[r.Conversation] == nil {
+			d.shown[r.Conversation] = map[int64]bool{}
+		}
+		d.shown[r.Conversation][r.Seq] = true
+	}
 }

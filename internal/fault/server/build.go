@@ -5,14 +5,15 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
+	"strings"
 )
 
 // Build compiles cmd/parley of the module around the working directory into dir
 // and returns the path of the binary. With race, it carries the race detector,
-// which needs cgo.
-func Build(ctx context.Context, dir string, race bool) (string, error) {
-	binary := filepath.Join(dir, "parley")
-	args := []string{"build", "-o", binary}
+// which needs cgo. With the tag "fault" it dies where PARLEY_CRASH_AT says.
+func Build(ctx context.Context, dir string, race bool, tags ...string) (string, error) {
+	binary := filepath.Join(dir, strings.Join(append([]string{"parley"}, tags...), "-"))
+	args := []string{"build", "-o", binary, "-tags", strings.Join(tags, ",")}
 	if race {
 		args = append(args, "-race")
 	}

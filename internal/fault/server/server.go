@@ -53,6 +53,7 @@ type Server struct {
 
 	mu      sync.Mutex
 	cmd     *exec.Cmd
+	armed   []string
 	exited  chan struct{} // closed when the process is gone and waited for
 	ready   time.Duration
 	started time.Time
@@ -115,6 +116,24 @@ func (s *Server) ReadyIn() time.Duration {
 // over all starts, at most 64 KiB.
 func (s *Server) Stderr() string { return s.stderr.String() }
 
+// Arm sets environment variables, "KEY=value", that the next starts get on top
+// of Config.Env; none disarms.
+func (s *Server) Arm(env ...string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.armed = env
+}
+
+// Exited returns what is closed when the process that was started last is gone.
+// Call it after a start.
+func (s *Server) Exited() <-chan struct{} {
+	_, exited := s.process()
+	return exited
+}
+
+// Metrics is where the server serves its metrics, host and port.
+func (s *Server) Metrics() string { return s.config.Metrics }
+
 // Launch starts the process and returns without waiting until it is ready.
 // Starting a running server is an error.
 func (s *Server) Launch() error {
@@ -123,7 +142,9 @@ func (s *Server) Launch() error {
 	}
 	c := s.config
 	cmd := exec.Command(c.Binary, "serve", "--data", c.Data, "--http", c.HTTP, "--mqtt", c.MQTT, "--metrics", c.Metrics)
-	cmd.Env = append(cmd.Environ(), c.Env...)
+	s.mu.Lock()
+	cmd.Env = append(append(cmd.Environ(), c.Env...), s.armed...)
+	s.mu.Unlock()
 	cmd.Stderr = &s.stderr
 	started := time.Now()
 	if err := cmd.Start(); err != nil {

@@ -1,0 +1,7 @@
+//go:build !fault
+
+package main
+
+import "github.com/spf13/cobra"
+
+func faultTools() []*cobra.Command { return nil }

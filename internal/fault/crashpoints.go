@@ -1,0 +1,207 @@
+package fault
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/parley-chat/parley/internal/crash"
+	"github.com/parley-chat/parley/internal/fault/device"
+	"github.com/parley-chat/parley/internal/fault/server"
+)
+
+const (
+	crashSetting = "PARLEY_CRASH_AT" // as internal/crash reads it
+	reachTimeout = 30 * time.Second
+	kept         = 100 // messages that a writer has to send, at least, while it is fed
+)
+
+// passes are the ones that kill: the first, the second, and one in full swing.
+// A checkpoint comes with every few megabytes.
+func passes(p crash.Point) []int {
+	if p == crash.Checkpoint {
+		return []int{1, 2, 3}
+	}
+	return []int{1, 2, 17}
+}
+
+// crashPoints lets the server die at every named point, after restarts of its
+// own and under traffic that passes all of them. In a test one world goes
+// through everything; a whole run gives each point a new one, which makes a
+// finding point at its cause.
+func crashPoints(ctx context.Context, l *Lab) error {
+	worlds := [][]crash.Point{crash.Points()}
+	if l.Soak || l.Only != "" {
+		worlds = nil
+		for _, p := range crash.Points() {
+			worlds = append(worlds, []crash.Point{p})
+		}
+	}
+	made := 0
+	for _, points := range worlds {
+		var settings []string
+		for _, p := range points {
+			for _, n := range passes(p)[:min(l.Rounds, 3)] {
+				if s := fmt.Sprintf("%s:%d", p, n); l.Only == "" || l.Only == s || l.Only == string(p) {
+					settings = append(settings, s)
+				}
+			}
+		}
+		if len(settings) == 0 {
+			continue
+		}
+		made += len(settings)
+		before := l.result.Report.Lost + l.result.Report.Doubled + l.result.Report.Reordered
+		if err := l.crashAt(ctx, settings); err != nil {
+			return fmt.Errorf("%s: %w", strings.Join(settings, ", "), err)
+		}
+		if found := l.result.Report.Lost + l.result.Report.Doubled + l.result.Report.Reordered; found > before {
+			l.result.problem("%d findings after %s", found-before, strings.Join(settings, ", "))
+		}
+	}
+	l.result.Rounds = made
+	return nil
+}
+
+func (l *Lab) crashAt(ctx context.Context, settings []string) error {
+	return l.within(ctx, server.Config{Binary: l.FaultBinary}, func(ctx context.Context, w *world) error {
+		readers := []device.Kind{device.Raw5, device.Paho}
+		writers := []device.Kind{device.Raw5, device.Paho, device.Raw311, device.Mosquitto5}
+		if err := w.crew(ctx, readers, writers, 30); err != nil {
+			return fmt.Errorf("set up: %w", err)
+		}
+		traffic := &traffic{world: w}
+		if err := traffic.start(ctx); err != nil {
+			return fmt.Errorf("set up: %w", err)
+		}
+		for _, s := range settings {
+			if err := traffic.until(ctx, s); err != nil {
+				return err
+			}
+		}
+		return traffic.end(ctx)
+	})
+}
+
+// traffic is what makes the server pass every point.
+type traffic struct {
+	*world
+	paused   atomic.Bool
+	offender *offender
+}
+
+func (t *traffic) start(ctx context.Context) error {
+	session, err := t.rest.Visitor(ctx, server.SiteKey, "offender")
+	if err != nil {
+		return err
+	}
+	t.offender = newOffender(t.world, session)
+	t.devices.Go(func() { t.offender.run(ctx) })
+	newcomer, err := t.rest.Visitor(ctx, server.SiteKey, "newcomer")
+	if err != nil {
+		return err
+	}
+	t.devices.Go(func() { t.comeAndGo(ctx, newcomer) })
+	t.devices.Go(func() { t.feed(ctx) })
+	return nil
+}
+
+// until runs a server that dies at the setting, and brings up one that does not.
+func (t *traffic) until(ctx context.Context, setting string) error {
+	t.server.Kill()
+	t.server.Arm(crashSetting + "=" + setting)
+	defer t.server.Arm()
+	if err := t.server.Launch(); err != nil {
+		return err
+	}
+	select {
+	case <-t.server.Exited():
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(reachTimeout):
+		t.result.problem("%s was not reached in %v", setting, reachTimeout)
+	}
+	if !t.Soak {
+		return nil
+	}
+	t.server.Kill()
+	t.server.Arm()
+	t.paused.Store(true)
+	defer t.paused.Store(false)
+	if err := t.restart(ctx); err != nil {
+		return err
+	}
+	return t.awaitCaughtUp(ctx)
+}
+
+// awaitCaughtUp measures how long it takes from ready until everything is
+// acknowledged, and everything that is stored is shown.
+func (t *traffic) awaitCaughtUp(ctx context.Context) error {
+	began := time.Now()
+	if err := t.drain(ctx); err != nil {
+		return err
+	}
+	heads, err := t.heads(ctx)
+	if err != nil {
+		return err
+	}
+	if err := t.awaitShown(ctx, heads, drainTimeout); err != nil {
+		t.Log.Warn("a device did not catch up", "err", err)
+	}
+	t.result.took("caught up max", time.Since(began), 2*time.Second)
+	return nil
+}
+
+// end brings up a server that stays, and waits for what is settled beside the
+// conversations.
+func (t *traffic) end(ctx context.Context) error {
+	t.server.Kill()
+	t.paused.Store(true)
+	if err := t.restart(ctx); err != nil {
+		return err
+	}
+	return t.offender.settle(ctx)
+}
+
+// feed keeps messages in everybody's outbox.
+func (t *traffic) feed(ctx context.Context) {
+	for sleep(ctx, poll) == nil {
+		if t.paused.Load() {
+			continue
+		}
+		for _, p := range t.publishers {
+			enough := kept
+			if p.Kind == device.Mosquitto5 { // a process for each
+				enough = 3
+			}
+			for n := p.Pending(); n < enough; n++ {
+				p.Send("is anybody there?")
+			}
+		}
+	}
+}
+
+// comeAndGo connects, subscribes, unsubscribes and leaves, over and over, with
+// and without a session that stays.
+func (t *traffic) comeAndGo(ctx context.Context, s *device.Session) {
+	for n := 0; sleep(ctx, 4*poll) == nil; n++ {
+		token, err := t.rest.Token(ctx, s)
+		if err != nil {
+			continue
+		}
+		o := device.Options{Version: device.MQTT5, ClientID: s.ClientID(), Password: token, CleanStart: n%2 == 0}
+		if n%4 > 1 {
+			o.Version = device.MQTT311
+		}
+		c, _, err := device.Connect(ctx, t.cable.Addr(), o)
+		if err != nil {
+			continue
+		}
+		if c.Subscribe(1, s.Topic("messages", "+")) == nil {
+			_, _ = c.Read() // the SUBACK, or the end: both will do
+		}
+		c.Disconnect()
+	}
+}

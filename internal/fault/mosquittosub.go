@@ -1,0 +1,109 @@
+package fault
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/parley-chat/parley/internal/fault/checker"
+	"github.com/parley-chat/parley/internal/fault/device"
+	"github.com/parley-chat/parley/internal/fault/server"
+)
+
+// mosquittoSub lets mosquitto_sub -c -q 1 be away, in both versions, while
+// messages come and the server is killed, and come back for what it missed.
+func mosquittoSub(ctx context.Context, l *Lab) error {
+	return l.within(ctx, server.Config{}, func(ctx context.Context, w *world) error {
+		var all []*away
+		for _, kind := range []device.Kind{device.Mosquitto311, device.Mosquitto5} {
+			a, err := w.mosquitto(ctx, kind)
+			if err != nil {
+				return err
+			}
+			all = append(all, a)
+		}
+		for n := range w.Rounds {
+			for _, a := range all {
+				if n%2 == 0 {
+					a.stop() // in the other rounds it has to notice by itself
+				}
+			}
+			if err := w.load(ctx, 200); err != nil {
+				return err
+			}
+			w.server.Kill()
+			if err := w.restart(ctx); err != nil {
+				return err
+			}
+			for _, a := range all {
+				if n%2 == 0 {
+					a.start(ctx)
+				}
+			}
+		}
+		return nil
+	})
+}
+
+// away is a device of mosquitto_sub that comes and goes.
+type away struct {
+	*device.Subscriber
+	world *world
+	owed  checker.Record
+	end   context.CancelFunc
+	ended chan struct{}
+}
+
+func (a *away) start(ctx context.Context) {
+	ctx, a.end = context.WithCancel(ctx)
+	a.ended = make(chan struct{})
+	a.world.devices.Go(func() {
+		defer close(a.ended)
+		a.Subscriber.Run(ctx)
+	})
+}
+
+// stop makes it say good-bye, and waits for what it prints.
+func (a *away) stop() {
+	a.end()
+	<-a.ended
+}
+
+// mosquitto starts a mosquitto_sub beside a visitor who writes. It does not
+// tell when it has subscribed, so it is owed what comes behind the first entry
+// that it shows.
+func (w *world) mosquitto(ctx context.Context, kind device.Kind) (*away, error) {
+	p, err := w.visitor(ctx, device.Raw5, w.endpoint(), 50)
+	if err != nil {
+		return nil, err
+	}
+	session, err := w.rest.SameVisitor(ctx, server.SiteKey, p.Session)
+	if err != nil {
+		return nil, err
+	}
+	a := &away{world: w, Subscriber: device.NewSubscriberOf(kind, w.endpoint(), session, 0)}
+	a.start(ctx)
+	err = await(ctx, setupTimeout, func() string {
+		if a.Subscriber.Shown(p.Conversation) > 0 {
+			return ""
+		}
+		if p.Pending() == 0 {
+			p.Send("is mosquitto_sub there?")
+		}
+		return fmt.Sprintf("mosquitto_sub shows nothing: %v", a.Subscriber.Err())
+	})
+	if err != nil {
+		a.stop()
+		return nil, err
+	}
+	a.owed = checker.Record{
+		Device: session.ClientID(), User: session.User, Event: checker.Follows,
+		Conversation: p.Conversation, Seq: a.Subscriber.Records()[0].Seq - 1,
+	}
+	w.readers = append(w.readers, a)
+	return a, nil
+}
+
+// Records puts what the device is owed in front of what it has shown.
+func (a *away) Records() []checker.Record {
+	return append([]checker.Record{a.owed}, a.Subscriber.Records()...)
+}

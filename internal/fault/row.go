@@ -1,0 +1,102 @@
+package fault
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"time"
+
+	"github.com/parley-chat/parley/internal/fault/checker"
+)
+
+// Row is one kind of fault: what is done, and what counts as a pass.
+type Row struct {
+	Name  string // on the command line
+	Fault string // in a few words
+	Of    string // which faults of the list it covers
+	Pass  string // the numbers
+	Short int    // rounds in the tests
+	Long  int    // rounds of a whole run
+
+	run func(context.Context, *Lab) error
+}
+
+// Rows returns all rows.
+func Rows() []*Row {
+	return []*Row{
+		{"publish-cut", "connection reset right behind PUBLISH", "1", "1,000 cuts, outbox empty ≤ 5 s after", 25, 1000, publishCut},
+		{"app-kill", "app killed (-9) with messages in its outbox file", "1", "outbox empty ≤ 5 s after restart", 4, 40, appKill},
+		{"crash-points", "server killed at each named step between PUBLISH and cursor saved", "2, 3", "every point, passes 1, 2 and 17; caught up ≤ 2 s after ready", 1, 3, crashPoints},
+		{"kill-loop", "server killed (-9) under load", "4", "≥ 200 kills, ≥ 100,000 acknowledged, ready ≤ 5 s", 8, 200, killLoop},
+		{"cut-loop", "network cut under load: reset, half packets, frozen", "1, 10", "0 of everything", 10, 200, cutLoop},
+		{"sigterm", "SIGTERM with 500 messages in flight", "4", "exit ≤ 10 s", 3, 20, sigterm},
+		{"power-cut", "power cut: unsynced writes lost, last one torn", "5", "200 cuts", 5, 200, powerCut},
+		{"damage", "files of the store damaged: tail cut off, one bit flipped", "5", "repaired, refused or true; never wrong", 6, 200, damage},
+		{"cable-pull", "cable pulled for 5, 20, 31 and 60 s", "9", "caught up p99 ≤ 2 s, max ≤ 3 s after it is back", 1, 20, cablePull},
+		{"half-open", "client gone without a word; its device connects again", "9", "CONNACK ≤ 1 s, dead session freed ≤ 90 s", 1, 5, halfOpen},
+		{"bad-network", "flapping, 30 % loss, one-way loss, 32 kbit/s, 800 ms round trip, address change", "10", "complete ≤ 10 s after the last, ≤ 1 attempt/s", 1, 4, badNetwork},
+		{"same-id", "the same message id 64 times at once, resent with DUP, with another body", "11", "10,000 races: one seq for each id", 40, 10_000, sameID},
+		{"packet-ids", "packet identifiers of unacknowledged deliveries used for PUBLISH and SUBSCRIBE, with cuts", "12", "≥ 100,000 messages, ≥ 500 cuts, every SUBACK granted", 10, 500, packetIDs},
+		{"stuck-readers", "200 readers: nothing read, 1 byte/s, tiny window", "15", "publish p99 within 20 %, cut ≤ 30 s, complete later", 6, 200, stuckReaders},
+		{"stampede", "server killed (-9), all devices come back at once", "16", "10,000 back ≤ 30 s, RSS ≤ 1.5 GB", 300, 10_000, stampede},
+		{"takeover", "client identifiers of others, their variants, takeovers in a loop", "20", "all refused, victim undisturbed, ≤ 1 takeover/s", 20, 1000, takeover},
+		{"wills", "last wills: foreign topics, $SYS, wildcards, retained, 1 MB", "21", "all refused, none delivered", 14, 1000, wills},
+		{"retained", "retained publishes on every topic, empty ones too", "22", "none stored or delivered, memory ± 5 MB", 200, 100_000, retained},
+		{"topics", "malicious topics and filters, and fuzzed ones against a naive reference", "23", "10^6 pairs agree, all listed refused", 20_000, 1_000_000, topics},
+		{"malformed", "malformed, oversized and pre-login packets", "24", "process alive, RSS ≤ +64 MB, closed ≤ 10 s, connect p99 ≤ 1 s", 300, 20_000, malformed},
+		{"mosquitto-sub", "mosquitto_sub -c -q 1 away while the server is killed (-9)", "", "everything missed, in order", 2, 20, mosquittoSub},
+	}
+}
+
+// Lab is what rows run in. A copy belongs to one row.
+type Lab struct {
+	Binary      string // of parley: serves, and plays devices
+	FaultBinary string // the same, built with the tag "fault"; see server.Build
+	Client      string // the built TypeScript client, web-widget/client/dist/index.js
+	Folder      string // for the data of servers; each row makes its own below it
+	Rounds      int    // 0: as many as the row says
+	Soak        bool   // the long form: a whole run, not a test
+	Seed        uint64 // 0: a random one
+	Only        string // of a row's parts only the one with this name, e.g. "journal-torn:2"
+	Log         *slog.Logger
+
+	random *rand.Rand
+	result *Result
+}
+
+// Run makes the row. An error means that the run could not be made or did not
+// come to an end; what the server did wrong is in the result. No process and no
+// goroutine is left behind.
+func (r *Row) Run(ctx context.Context, l Lab) (result *Result, err error) {
+	if l.Seed == 0 {
+		l.Seed = rand.Uint64()
+	}
+	if l.Rounds == 0 {
+		l.Rounds = r.Short
+		if l.Soak {
+			l.Rounds = r.Long
+		}
+	}
+	l.random = rand.New(rand.NewPCG(l.Seed, 0))
+	l.result = &Result{Row: r, Rounds: l.Rounds, Seed: l.Seed, Report: &checker.Report{}}
+	folder, err := os.MkdirTemp(l.Folder, r.Name+"-")
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", r.Name, err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
+	l.Folder = folder
+	began := time.Now()
+	if err := r.run(ctx, &l); err != nil {
+		return nil, fmt.Errorf("%s, seed %#x: %w", r.Name, l.Seed, err)
+	}
+	l.result.Took = time.Since(began)
+	return l.result, nil
+}
+
+// below returns a random duration below limit.
+func (l *Lab) below(limit time.Duration) time.Duration {
+	return time.Duration(l.random.Int64N(int64(limit)))
+}

@@ -1,0 +1,93 @@
+package fault
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+)
+
+// write writes the table of what has been run so far, if a file is named.
+func (s *Session) write(results []*Result) error {
+	if s.Results == "" {
+		return nil
+	}
+	var b strings.Builder
+	b.WriteString(`# What was injected, and what it cost
+
+Written by ` + "`make soak`" + `, which runs ` + "`parley fault`" + `: real servers, real clients, and a checker that reads only
+what senders and devices wrote down and what REST returns. *Messages* are acknowledged ones. Lost, doubled,
+reordered and other (gaps, changed, unexplained, rows' own findings) must be 0. A limit is in brackets; what is
+beyond it is in bold. A seed repeats the choices of a row: ` + "`parley fault ROW --seed SEED`" + `.
+
+`)
+	fmt.Fprintf(&b, "%s, commit %s, %s.\n\n", time.Now().UTC().Format(time.DateOnly), or(s.Commit, "unknown"), machine())
+	b.WriteString("| row | fault | rounds | messages | lost | doubled | reordered | other | measured | took | seed |\n" +
+		"|---|---|---:|---:|---:|---:|---:|---:|---|---:|---|\n")
+	messages := 0
+	for _, r := range results {
+		messages += r.Report.Acked
+		b.WriteString(r.row())
+	}
+	fmt.Fprintf(&b, "\n%d messages were acknowledged in all.\n", messages)
+	if err := os.MkdirAll(filepath.Dir(s.Results), 0o755); err != nil {
+		return fmt.Errorf("write results: %w", err)
+	}
+	if err := os.WriteFile(s.Results, []byte(b.String()), 0o644); err != nil {
+		return fmt.Errorf("write results: %w", err)
+	}
+	return nil
+}
+
+// row is the result as a row of the table.
+func (r *Result) row() string {
+	c := r.Report
+	var measured []string
+	for _, f := range r.Figures() {
+		text := f.String()
+		if f.Over() {
+			text = "**" + text + "**"
+		}
+		measured = append(measured, text)
+	}
+	return fmt.Sprintf("| %s | %s | %d | %d | %d | %d | %d | %d | %s | %.0f s | `%#x` |\n",
+		r.Row.Name, r.Row.Fault, r.Rounds, c.Acked, c.Lost, c.Doubled, c.Reordered,
+		c.Gaps+c.Changed+c.Unexplained+len(r.Problems()), strings.Join(measured, ", "), r.Took.Seconds(), r.Seed)
+}
+
+// machine says in a few words what the run was made on.
+func machine() string {
+	return fmt.Sprintf("%d × %s, Linux %s, %s", runtime.NumCPU(), or(field("/proc/cpuinfo", "model name"), runtime.GOARCH),
+		or(firstLine("/proc/sys/kernel/osrelease"), "?"), runtime.Version())
+}
+
+func field(file, name string) string {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return ""
+	}
+	for line := range strings.Lines(string(data)) {
+		if key, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(key) == name {
+			return strings.TrimSpace(value)
+		}
+	}
+	return ""
+}
+
+func firstLine(file string) string {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return ""
+	}
+	line, _, _ := strings.Cut(string(data), "\n")
+	return line
+}
+
+func or(text, otherwise string) string {
+	if text == "" {
+		return otherwise
+	}
+	return text
+}
