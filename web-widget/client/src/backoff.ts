@@ -2,7 +2,7 @@ const floor = 500;
 const ceiling = 20_000;
 
 /**
- * How long to wait before the next attempt: full jitter between 0.5 s and a
+ * How long to leave a server alone that has refused: full jitter between 0.5 s and a
  * bound that doubles from 2 s to 20 s, so that ten thousand clients whose server
  * restarts do not come back in the same second.
  */

@@ -200,7 +200,7 @@ export class Client {
   }
 
   #staff(): boolean {
-    return this.session !== undefined && this.session.role !== "visitor";
+    return (this.session?.role ?? "visitor") !== "visitor";
   }
 
   #topicOfState(id: string): string {

@@ -16,12 +16,15 @@ const codes = [
 /** Why something was refused. The set is closed; the server uses the same words. */
 export type Code = (typeof codes)[number];
 
+/** Codes of what can pass by itself. */
+const passing: readonly Code[] = ["rate_limited", "unavailable", "internal"];
+
 /** A refusal or failure that a program can act on. `retry` says whether the same thing can succeed later by itself. */
 export class ParleyError extends Error {
   readonly code: Code;
   readonly retry: boolean;
 
-  constructor(code: Code, message: string, retry = code === "rate_limited" || code === "unavailable" || code === "internal") {
+  constructor(code: Code, message: string, retry = passing.includes(code)) {
     super(message);
     this.name = "ParleyError";
     this.code = code;

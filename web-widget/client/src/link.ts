@@ -24,11 +24,24 @@ export interface LinkOptions {
 
 /** However eager the signals, attempts start at least this far apart. */
 const attemptGap = 1_000;
+/** How long an attempt may take, from the first packet to the CONNACK. */
+const patience = 8_000;
+/**
+ * The same while the network is gone: its return finds an attempt that waits,
+ * whose first packet the operating system repeats, at 1, 2, 3, 4, 5, 7 and 11 s
+ * or more seldom; a fresh attempt comes before the long pauses. One in eight has the time that a very
+ * slow network needs. More of them would bring nobody back sooner: browsers
+ * open one WebSocket to a server at a time, and Chromium delays each by up to
+ * 5 s once thirty have failed.
+ */
+const silentPatience = 5_000;
 /** A connection that lived this long was a good one: the next waits are short again. */
 const goodLife = 5_000;
 
-const goodbye = { replaced: 0x8e, badPassword: 0x86, notAuthorized: 0x87 };
-const socketCode = { unauthenticated: 4401, replaced: 4408 };
+/** What the server's reason code or the WebSocket's close code say: session taken over; bad password, not authorized. */
+const takenOver = [0x8e, 4408];
+const unauthenticated = [0x86, 0x87, 4401];
+const says = (codes: readonly number[], { reasonCode, socketCode }: Closed): boolean => codes.includes(reasonCode) || codes.includes(socketCode);
 
 type Outcome = "again" | "wait" | "replaced" | "signed-out";
 
@@ -39,6 +52,11 @@ type Outcome = "again" | "wait" | "replaced" | "signed-out";
  *        │            │                  ▲ ▲                          │
  *        │            └─ taken over ─▶ replaced (until takeOver)      │
  *        └─ no valid sign-in ─▶ signed-out        └── back-off, or network is back ──┘
+ *
+ * How long it waits between two attempts depends on how the last one ended. An
+ * answer in no time (connection refused, closed, 5xx) says that the server is
+ * down or starting: back-off with full jitter. Silence after a connection that
+ * was lost by silence says that the network has gone: the next attempt at once.
  */
 export class Link {
   readonly #options: LinkOptions;
@@ -47,6 +65,9 @@ export class Link {
   #connection: Connection | undefined;
   #running = 0;
   #attemptAt = 0;
+  /** The last connection was lost by silence, or the network has changed: what is not answered is the network's fault. */
+  #silent = false;
+  #attempts = 0;
   #refusedToken = "";
   #wake: (() => void) | undefined;
 
@@ -79,6 +100,7 @@ export class Link {
   /** The network may be back, or another one: tries at once, and tests a connection that seems open. */
   networkChanged(): void {
     this.#backoff.reset();
+    this.#silent = true;
     if (this.open) this.open.check();
     else if (this.#connection && Date.now() - this.#attemptAt > attemptGap) this.#connection.close("network");
     this.#wake?.();
@@ -114,7 +136,8 @@ export class Link {
     const lived = this.#present === "online";
     if (this.#running === mine) this.#become(lived ? "connecting" : "offline");
     this.#options.onLost();
-    return this.#judge(closed, session, lived && Date.now() - this.#attemptAt > goodLife);
+    if (lived) this.#lived(closed);
+    return this.#judge(closed, session);
   }
 
   #noSession(error: unknown): Outcome {
@@ -124,7 +147,7 @@ export class Link {
     if (!error.retry && !refused) return "signed-out";
     // When the browser hides the refusal, a network that has just come back looks the same: once is not enough.
     this.#become(refused && (!error.retry || this.#present !== "connecting") ? "refused" : "offline");
-    return "wait";
+    return error.code === "unavailable" ? this.#unanswered() : "wait";
   }
 
   #connect(session: Session): Connection | undefined {
@@ -135,6 +158,7 @@ export class Link {
         clientId: `${session.user}.${session.device}`,
         password: session.token,
         socket: options.socket,
+        patience: this.#silent && ++this.#attempts % 8 ? silentPatience : patience,
         onPublish: (message) => options.onPublish(message),
         onRoom: () => options.onRoom(),
       });
@@ -166,16 +190,26 @@ export class Link {
     });
   }
 
-  #judge(closed: Closed, session: Session, good: boolean): Outcome {
-    const { reasonCode } = closed;
-    if (reasonCode === goodbye.replaced || closed.socketCode === socketCode.replaced) return "replaced";
-    if (good) this.#backoff.reset();
-    const refused =
-      closed.socketCode === socketCode.unauthenticated || reasonCode === goodbye.badPassword || reasonCode === goodbye.notAuthorized;
+  /** What the end of a connection that was good says about the attempts to come. */
+  #lived({ cause }: Closed): void {
+    this.#silent = cause === "silence";
+    this.#attempts = 0;
+    if (Date.now() - this.#attemptAt > goodLife) this.#backoff.reset();
+  }
+
+  #judge(closed: Closed, session: Session): Outcome {
+    const { cause } = closed;
+    if (says(takenOver, closed)) return "replaced";
+    const refused = says(unauthenticated, closed);
     const before = this.#refusedToken;
     this.#refusedToken = refused ? session.token : "";
-    if (refused && !before) return "again";
-    return closed.cause === "local" ? "again" : "wait";
+    if ((refused && !before) || cause === "local") return "again";
+    return cause === "silence" || cause === "network" ? this.#unanswered() : "wait";
+  }
+
+  /** Ten thousand devices whose server is down are told so in no time; one whose network is gone hears nothing for long. */
+  #unanswered(): Outcome {
+    return this.#silent && Date.now() - this.#attemptAt > attemptGap ? "again" : "wait";
   }
 
   /** Waits. Who is woken may go on sooner, but not at once: signals of a flapping network come in swarms. */

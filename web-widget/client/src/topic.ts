@@ -29,7 +29,7 @@ const ofConversation = ["send", "messages", "notes/send", "notes", "marks", "sta
 const ofUser = ["events", "set"] as const;
 const ofDevice = ["errors", "auth"] as const;
 const ofSite = ["presence", "visits"] as const;
-const membership: readonly TopicKind[] = ["messages", "notes", "state", "signals", ...ofSite];
+const membership: readonly TopicKind[] = ["messages", "notes", "state", "signals", "presence", "visits"];
 
 /** Builds the topic of `kind` in a conversation; "+" means every one I take part in. */
 export const conversationTopic = (kind: (typeof ofConversation)[number], site: string, conversation: string): string =>

@@ -18,7 +18,7 @@ export class Reader {
 
   /** The next n bytes, not copied. */
   take(n: number): Uint8Array {
-    if (n > this.left) throw new MqttError("packet is cut short");
+    if (n > this.left) throw new MqttError("cut short");
     return this.#bytes.subarray(this.#at, (this.#at += n));
   }
 
@@ -39,7 +39,7 @@ export class Reader {
       value += (byte & 127) * scale;
       if (byte < 128) return value;
     }
-    throw new MqttError("variable byte integer is too long");
+    throw new MqttError("malformed length");
   }
 
   binary(): Uint8Array {
@@ -52,7 +52,7 @@ export class Reader {
     try {
       return fromUtf8(bytes);
     } catch {
-      throw new MqttError("a string is not UTF-8");
+      throw new MqttError("not UTF-8");
     }
   }
 
@@ -87,7 +87,7 @@ export class Writer {
   }
 
   binary(bytes: Uint8Array): this {
-    if (bytes.length > 65_535) throw new MqttError("a string is too long");
+    if (bytes.length > 65_535) throw new MqttError("string is too long");
     return this.number(bytes.length, 2).add(bytes);
   }
 

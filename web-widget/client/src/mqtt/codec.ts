@@ -117,9 +117,9 @@ export const encode = {
 export function decode(first: number, body: Uint8Array): Packet {
   const from = new Reader(body);
   const read = decoders[first >> 4];
-  if (!read) throw new MqttError("a server does not send this packet");
+  if (!read) throw new MqttError("unknown packet");
   const decoded = read(from, first & 15);
-  if (from.left > 0) throw new MqttError("bytes after the end of a packet");
+  if (from.left > 0) throw new MqttError("bytes left");
   return decoded;
 }
 
@@ -151,7 +151,7 @@ const decoders: Readonly<Record<number, (from: Reader, flags: number) => Packet>
 
 function decodePublish(from: Reader, flags: number): Publish {
   const qos = (flags >> 1) & 3;
-  if (qos !== 0 && qos !== 1) throw new MqttError("QoS 2 was not asked for");
+  if (qos !== 0 && qos !== 1) throw new MqttError("QoS 2, not asked for");
   const topic = from.text();
   const packetId = qos ? id(from) : 0;
   return { type: "publish", topic, qos, retain: (flags & 1) === 1, packetId, properties: properties(from), payload: from.rest() };

@@ -5,9 +5,8 @@ import { Frames } from "./frames";
 import { numberOf, property } from "./properties";
 
 const maximumPacketSize = 262_144;
-const connectTimeout = 10_000;
 /** Silence after which we ask whether the other end is still there, and how long it may take to answer. */
-const pingAfter = 6_000;
+const pingAfter = 4_500;
 const pingPatience = 3_000;
 /** An acknowledgement that does not come means "not stored, as far as you know": start afresh and send again. */
 const ackPatience = 20_000;
@@ -15,6 +14,8 @@ const goodbyePatience = 1_000;
 /** Beyond this many unsent bytes in the socket we wait: the network is slower than we are. */
 const bufferLimit = 131_072;
 const bufferPoll = 50;
+/** How long the close event may follow the error event. */
+const closePatience = 50;
 /** Announced to the server. Browsers run timers of hidden pages once a minute only, so a shorter one would lie. */
 const keepAlive = 60;
 
@@ -24,7 +25,8 @@ export interface Closed {
   readonly socketCode: number;
   /** The reason code of the server's CONNACK or DISCONNECT, 0 if there was none. */
   readonly reasonCode: number;
-  readonly cause: "network" | "timeout" | "malformed" | "refused" | "server" | "local";
+  /** "silence": no CONNACK, or no sign of life when asked for one; "timeout": an acknowledgement did not come. */
+  readonly cause: "network" | "silence" | "timeout" | "malformed" | "refused" | "server" | "local";
 }
 
 export interface ConnectionOptions {
@@ -32,6 +34,8 @@ export interface ConnectionOptions {
   readonly clientId: string;
   readonly password: string;
   readonly socket: SocketConstructor;
+  /** How long may pass until the CONNACK is here, in milliseconds. */
+  readonly patience: number;
   /** Takes a message. It is acknowledged to the server after this returns; if it throws, the connection ends and the message comes again. */
   readonly onPublish: (message: Publish) => void;
   /** Called whenever `room` may have grown. */
@@ -69,12 +73,12 @@ export class Connection {
     this.opened = new Promise((resolve) => (this.#open = resolve));
     this.closed = new Promise((resolve) => (this.#end = resolve));
     const socket = new options.socket(options.url, ["mqtt"]);
-    this.#stopWatch = after(connectTimeout, () => this.close("timeout"));
+    this.#stopWatch = after(options.patience, () => this.close("silence"));
     socket.binaryType = "arraybuffer";
     socket.onopen = () => this.#sendConnect();
     socket.onmessage = (event) => this.#receive(event.data);
     socket.onclose = (event) => this.#finish("network", event.code);
-    socket.onerror = () => {}; // the close event follows and says more
+    socket.onerror = () => after(closePatience, () => this.close("network")); // the close event follows and says more, but not in Node 20
     this.#socket = socket;
   }
 
@@ -123,7 +127,7 @@ export class Connection {
       this.#asking = false;
       if (this.#heard !== before) this.#idle();
       else if (Date.now() - asked > pingPatience + 1000) this.check(); // we were asleep, not the server
-      else this.close("timeout");
+      else this.close("silence");
     });
   }
 

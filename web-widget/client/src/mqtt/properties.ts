@@ -47,7 +47,7 @@ export function readProperties(from: Reader, inner: (bytes: Uint8Array) => Reade
       user.push([reader.text(), reader.text()]);
       continue;
     }
-    if (values.has(id)) throw new MqttError("property appears twice");
+    if (values.has(id)) throw new MqttError("property twice");
     values.set(id, readValue(reader, kindOf(id)));
   }
   return { values, user };

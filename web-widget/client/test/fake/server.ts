@@ -26,8 +26,14 @@ export interface Faults {
   mute?: boolean;
   /** Pages of the client's origin are not allowed: browsers hide every answer but that of what is for everybody. */
   refuseOrigin?: boolean;
-  /** The server cannot be reached at all. */
+  /** Nobody listens: whoever connects is told so at once. */
   down?: boolean;
+  /** The cable is pulled: whatever is sent vanishes, and nobody is told. */
+  silent?: boolean;
+  /** A socket that cannot connect says so by an error event alone, as Node 20's do. */
+  errorOnly?: boolean;
+  /** How long a socket takes to open, in milliseconds. */
+  opening?: number;
   /** Bytes towards the client arrive in pieces of this size. */
   pieces?: number;
 }
@@ -42,6 +48,8 @@ export class FakeServer {
   faults: Faults = {};
   tokenLifetime = 3_600_000;
   connections = 0;
+  /** When each attempt to connect began. */
+  readonly attempts: number[] = [];
   private readonly rest = new Rest(this);
   private readonly tokens = new Map<string, { device: Device; expires: number }>();
 
@@ -76,15 +84,22 @@ export class FakeServer {
     for (const peer of [...this.peers]) peer.end(1006);
   }
 
-  readonly fetch: Fetch = async (url, { method, headers, body }) => {
+  readonly fetch: Fetch = async (url, { method, headers, body, signal }) => {
     const { pathname, search } = new URL(url);
     this.requests.push(`${method} ${pathname}${search}`);
+    await this.#heard(() => signal.aborted);
+    if (signal.aborted) throw new TypeError("aborted");
     if (this.faults.down || (this.faults.refuseOrigin && pathname !== "/widget.js")) throw new TypeError("network");
     if (pathname === "/widget.js") return { status: 200, text: () => Promise.resolve("") };
     const status = this.faults.onRequest?.(method, pathname + search);
     const answer = status ? { status, json: {} } : this.rest.answer(method, url, headers["Authorization"] ?? "", body ?? "");
     return { status: answer.status, text: () => Promise.resolve(JSON.stringify(answer.json)) };
   };
+
+  /** Resolves when a first packet is heard, or nobody waits any more. It is sent again after 1, 2, 3, 4, 5, 7, 11 s and so on, as Linux does. */
+  async #heard(ended: () => boolean): Promise<void> {
+    for (let n = 1; this.faults.silent && !ended(); n++) await new Promise((resolve) => setTimeout(resolve, 1000 * Math.max(1, 2 ** (n - 5))));
+  }
 
   /** The WebSocket class that leads here. */
   get socket(): SocketConstructor {
@@ -95,28 +110,40 @@ export class FakeServer {
       onmessage: Socket["onmessage"] = null;
       onclose: Socket["onclose"] = null;
       onerror: Socket["onerror"] = null;
-      private readonly peer: Peer | undefined;
+      private peer: Peer | undefined;
+      private closed = false;
 
       constructor() {
         server.connections++;
-        if (server.faults.down) {
-          soon(() => this.onclose?.({ code: 1006 }));
-          return;
-        }
+        server.attempts.push(Date.now());
+        void this.open();
+      }
+
+      private async open(): Promise<void> {
+        await server.#heard(() => this.closed);
+        if (server.faults.opening) await new Promise((resolve) => setTimeout(resolve, server.faults.opening));
+        if (this.closed) return;
+        if (server.faults.down) return this.later(() => (server.faults.errorOnly ? this.onerror?.() : this.onclose?.({ code: 1006 })));
         this.peer = server.accept(
-          (bytes) => soon(() => this.onmessage?.({ data: bytes.slice().buffer })),
-          (code) => soon(() => this.onclose?.({ code })),
+          (bytes) => this.later(() => this.onmessage?.({ data: bytes.slice().buffer })),
+          (code) => this.later(() => this.onclose?.({ code })),
         );
-        soon(() => this.onopen?.());
+        this.later(() => this.onopen?.());
       }
 
       send(data: Uint8Array): void {
         const copy = data.slice();
-        soon(() => this.peer?.push(copy));
+        this.later(() => this.peer?.push(copy));
       }
 
       close(): void {
-        soon(() => this.peer?.lost());
+        this.closed = true;
+        this.later(() => this.peer?.lost());
+      }
+
+      /** Crosses the network, if there is one. */
+      private later(run: () => void): void {
+        if (!server.faults.silent) soon(run);
       }
     };
   }
