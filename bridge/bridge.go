@@ -90,7 +90,7 @@ func New(ctx context.Context, store Store, o Options, observers ...Observer) (*B
 	if err != nil {
 		return nil, fmt.Errorf("read draft digest key: %w", err)
 	}
-	b := &Bridge{store: store, log: o.Logger, digest: digester{key: key}, openings: newOpenings(o.Now, o.NewConversations)}
+	b := &Bridge{store: store, log: o.Logger, digest: newDigester(key), openings: newOpenings(o.Now, o.NewConversations)}
 	b.projector = newProjector(store, o.Logger)
 	b.folds = newFolds(store, b.projector)
 	b.tails = newTails(store.Epoch())

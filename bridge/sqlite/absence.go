@@ -13,7 +13,7 @@ import (
 // that has connected again, with a newer generation, is left alone. It is
 // idempotent.
 func (s *Store) Leave(ctx context.Context, end parley.SessionEnd) error {
-	err := s.do(ctx, 3, workFunc(func(w *writer) error {
+	err := s.doLazily(ctx, 3, workFunc(func(w *writer) error {
 		if end.Expiry > 0 {
 			_, err := w.exec(`UPDATE sessions SET away_since = ?, expiry = ?, last_id = ? WHERE device = ? AND generation <= ? AND away_since = 0`,
 				w.at, seconds(end.Expiry), int64(end.LastID), end.Device, end.Generation)
@@ -34,7 +34,7 @@ func (s *Store) Leave(ctx context.Context, end parley.SessionEnd) error {
 // AllLeft says that no device is connected any more: the process that served
 // them died. Their sessions live on from now.
 func (s *Store) AllLeft(ctx context.Context) error {
-	err := s.do(ctx, 1, workFunc(func(w *writer) error {
+	err := s.doLazily(ctx, 1, workFunc(func(w *writer) error {
 		_, err := w.exec(`UPDATE sessions SET away_since = ? WHERE away_since = 0`, w.at)
 		return err
 	}))
@@ -46,7 +46,7 @@ func (s *Store) AllLeft(ctx context.Context) error {
 
 // Sweep ends at most limit sessions that have expired, and returns how many.
 func (s *Store) Sweep(ctx context.Context, limit int) (swept int, err error) {
-	err = s.do(ctx, limit, workFunc(func(w *writer) error {
+	err = s.doLazily(ctx, limit, workFunc(func(w *writer) error {
 		var expired []string
 		err := w.each(`SELECT device FROM sessions WHERE away_since > 0 AND away_since + expiry * 1000 <= ? LIMIT ?`, []any{w.at, limit}, func(rows *sql.Rows) error {
 			var device string

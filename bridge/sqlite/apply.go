@@ -13,9 +13,10 @@ import (
 
 // Bringing journaled entries into the tables.
 const (
-	applyEvery  = 50 * time.Millisecond  // how long entries wait for others
-	applyHurry  = 2048                   // so many entries do not wait
+	applyEvery  = time.Second            // how long entries wait for others
+	applyHurry  = 8192                   // so many entries do not wait
 	applyChunk  = 8192                   // entries of one transaction, about
+	syncEvery   = 5 * time.Second        // how long applied entries wait for an fsync that makes them durable there too
 	applyRetry  = 250 * time.Millisecond // after a failure that passes
 	insertRows  = 32                     // of one statement
 	streamCache = 1 << 16                // rows of streams whose ids are remembered
@@ -42,17 +43,43 @@ func (w *writer) applyPending() bool {
 	defer s.health.busySince.Store(0)
 	last := batches[len(batches)-1].number
 	entries, bytes := w.collect(batches)
-	err := w.transact(func() error { return w.applyEntries(entries, last) })
+	err := w.transact(true, func() error { return w.applyEntries(entries, last) }) // the journal has them until letGo
 	if err != nil {
 		w.applyFailed(len(entries), err)
 		return false
 	}
-	crash.At(crash.ApplySynced)
 	s.health.failing.Store(false)
 	s.counters.applied.Add(int64(len(entries)))
 	w.pages += 4 + bytes/2048 + 3*w.streamsIn(entries)
-	w.letGo(last)
+	s.pending.setApplied(last)
+	if w.syncAt.IsZero() {
+		w.syncAt = time.Now().Add(syncEvery)
+	}
 	return true
+}
+
+// syncDue reports whether what is applied should be made durable now.
+func (w *writer) syncDue() bool {
+	if w.syncAt.IsZero() || !w.up() {
+		return false
+	}
+	some, many := w.store.pending.unsynced()
+	return many || some && !time.Now().Before(w.syncAt)
+}
+
+// syncApplied makes durable what is applied, so that the journal can let go.
+func (w *writer) syncApplied() {
+	applied := w.store.pending.newestApplied()
+	err := w.transact(false, func() error {
+		_, err := w.exec(setMeta, metaApplied, int64(applied))
+		return err
+	})
+	if err != nil {
+		w.applyFailed(0, err)
+		w.syncAt = time.Now().Add(applyRetry)
+		return
+	}
+	w.letGo(applied)
 }
 
 // collect returns the entries of batches stream by stream.
@@ -80,8 +107,10 @@ func (w *writer) streamsIn(entries []*parley.Entry) int {
 	return n
 }
 
-// letGo drops batches that the database holds.
+// letGo drops batches that are durable in the database.
 func (w *writer) letGo(number uint64) {
+	crash.At(crash.ApplySynced)
+	w.syncAt = time.Time{}
 	w.store.pending.remove(number)
 	if err := w.store.journal.Release(number); err != nil {
 		w.store.logger.Warn("clean up the journal", "error", err)

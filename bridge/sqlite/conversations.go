@@ -34,7 +34,7 @@ func (s *Store) SaveConversations(ctx context.Context, rows []parley.Conversatio
 		}
 	}
 	rows = slices.Clone(rows) // a caller that gives up may use its slice again
-	err := s.do(ctx, len(rows)+1, workFunc(func(w *writer) error {
+	err := s.doLazily(ctx, len(rows)+1, workFunc(func(w *writer) error {
 		for i := range rows {
 			c := &rows[i]
 			if _, err := w.exec(saveConversation, c.Site, c.ID, string(c.Status), c.Visitor, c.Assignee, c.VisitorName, c.AssigneeName,

@@ -20,6 +20,7 @@ type database struct {
 	pool       *sql.DB
 	conn       *sql.Conn
 	statements map[string]*sql.Stmt
+	lazy       bool // commits are not fsynced
 }
 
 // openDatabase opens the file for writing, in WAL mode with an fsync in every
@@ -125,6 +126,23 @@ func (d *database) checkpoint() error {
 	if err != nil {
 		return fmt.Errorf("checkpoint: %w", err)
 	}
+	return nil
+}
+
+// sync says whether the next commits are fsynced. In WAL mode one that is takes
+// those before it along.
+func (d *database) sync(on bool) error {
+	if d.lazy == !on {
+		return nil
+	}
+	level := `PRAGMA synchronous = FULL`
+	if !on {
+		level = `PRAGMA synchronous = NORMAL`
+	}
+	if _, err := d.conn.ExecContext(context.Background(), level); err != nil {
+		return err
+	}
+	d.lazy = !on
 	return nil
 }
 

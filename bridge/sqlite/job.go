@@ -28,6 +28,7 @@ func (f workFunc) apply(w *writer) error { return f(w) }
 type job struct {
 	work      work
 	size      int             // rows it writes, about
+	lazy      bool            // a power cut may take it back
 	abandoned <-chan struct{} // closed when the caller has given up
 	done      chan error      // holds one
 }
@@ -46,7 +47,17 @@ func closed(c <-chan struct{}) bool {
 // do hands work to the writer and waits until it is durable. When ctx ends
 // first, the outcome is open.
 func (s *Store) do(ctx context.Context, size int, w work) error {
-	j := &job{work: w, size: size, abandoned: ctx.Done(), done: make(chan error, 1)}
+	return s.hand(ctx, &job{work: w, size: size})
+}
+
+// doLazily is do for what may be lost in a power cut, together with what was
+// done lazily after it: it is committed, and survives the process, but not fsynced.
+func (s *Store) doLazily(ctx context.Context, size int, w work) error {
+	return s.hand(ctx, &job{work: w, size: size, lazy: true})
+}
+
+func (s *Store) hand(ctx context.Context, j *job) error {
+	j.abandoned, j.done = ctx.Done(), make(chan error, 1)
 	if closed(s.closing) { // select takes any ready case; closing must win
 		return unavailable(errClosed)
 	}

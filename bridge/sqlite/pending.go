@@ -1,31 +1,35 @@
 package sqlite
 
 import (
+	"slices"
 	"sync"
 
 	"github.com/parley-chat/parley"
 )
 
-// Bounds of what is durable in the journal and not yet in the database. Beyond
-// them, Append waits.
+// Bounds of what is durable in the journal and not yet durable in the database.
+// Beyond them, Append waits; half of them make the writer fsync.
 const (
 	maxPending      = 1 << 17 // entries
 	maxPendingBytes = 64 << 20
 )
 
-// pending holds the entries that are durable in the journal and not yet in the
-// database. A reader takes what it needs from here first and reads the database
-// after that: entries leave only when the database has them.
+// pending holds the entries that are durable in the journal and not yet durable
+// in the database. The oldest of them may have been applied: they are in its
+// tables, by a commit that a power cut can take back. A reader takes what it needs
+// from here first and reads the database after that.
 type pending struct {
 	mu      sync.RWMutex
 	tails   map[parley.Stream]*tail
 	batches []batch // in the journal's order
 	entries int
 	bytes   int
+	applied uint64 // number of the newest batch in the tables
+	waiting int    // entries of the batches behind it
 
 	added   chan struct{} // holds one: there is something to apply
 	removed chan struct{} // holds one: there is more room; for the appender
-	applied chan struct{} // closed, and made anew, whenever batches leave
+	moved   chan struct{} // closed, and made anew, whenever applied rises
 }
 
 // batch is what became durable with one fsync of the journal.
@@ -48,7 +52,7 @@ func (t *tail) newest() *parley.Entry { return t.entries[len(t.entries)-1] }
 func newPending() *pending {
 	return &pending{
 		tails: map[parley.Stream]*tail{},
-		added: make(chan struct{}, 1), removed: make(chan struct{}, 1), applied: make(chan struct{}),
+		added: make(chan struct{}, 1), removed: make(chan struct{}, 1), moved: make(chan struct{}),
 	}
 }
 
@@ -67,6 +71,7 @@ func (p *pending) add(b batch, touched []*known) {
 	}
 	p.batches = append(p.batches, b)
 	p.entries += len(b.entries)
+	p.waiting += len(b.entries)
 	p.bytes += b.bytes
 	signal(p.added)
 }
@@ -81,20 +86,45 @@ func (p *pending) tail(stream parley.Stream) (tail, bool) {
 	return tail{}, false
 }
 
-// first returns the oldest batches, about n entries of them.
+// first returns the oldest batches that are not applied, about n entries of them.
 func (p *pending) first(n int) []batch {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
+	batches := p.batches[p.behind(p.applied):]
 	count := 0
-	for i := range p.batches {
-		if count += len(p.batches[i].entries); count >= n {
-			return p.batches[:i+1]
+	for i := range batches {
+		if count += len(batches[i].entries); count >= n {
+			return batches[:i+1]
 		}
 	}
-	return p.batches
+	return batches
 }
 
-// remove drops the batches up to number, which the database holds.
+// behind returns where the batches above number begin. The lock is held.
+func (p *pending) behind(number uint64) int {
+	n, _ := slices.BinarySearchFunc(p.batches, number, func(b batch, number uint64) int {
+		if b.number <= number {
+			return -1
+		}
+		return 1
+	})
+	return n
+}
+
+// setApplied says which batches are in the tables: those up to number. It falls
+// when a disk has taken commits back.
+func (p *pending) setApplied(number uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.applied, p.waiting = number, 0
+	for _, b := range p.batches[p.behind(number):] {
+		p.waiting += len(b.entries)
+	}
+	close(p.moved)
+	p.moved = make(chan struct{})
+}
+
+// remove drops the batches up to number, which are durable in the database.
 func (p *pending) remove(number uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -109,8 +139,6 @@ func (p *pending) remove(number uint64) {
 	}
 	p.batches = append([]batch(nil), p.batches[n:]...) // what is gone may be collected
 	signal(p.removed)
-	close(p.applied)
-	p.applied = make(chan struct{})
 }
 
 // drop forgets the oldest entry of stream. Readers may still have it in a slice
@@ -126,7 +154,30 @@ func (p *pending) drop(stream parley.Stream) {
 func (p *pending) waits() bool {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
-	return len(p.batches) > 0
+	return p.waiting > 0
+}
+
+// unsynced reports whether batches are applied that may still be taken back, and
+// whether they are many.
+func (p *pending) unsynced() (some, many bool) {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	some = len(p.batches) > 0 && p.batches[0].number <= p.applied
+	return some, some && (p.entries >= maxPending/2 || p.bytes >= maxPendingBytes/2)
+}
+
+// unapplied returns how many entries wait to be applied.
+func (p *pending) unapplied() int {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return p.waiting
+}
+
+// newestApplied returns the number of the newest batch in the tables.
+func (p *pending) newestApplied() uint64 {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return p.applied
 }
 
 func (p *pending) full() bool {
@@ -152,12 +203,12 @@ func (p *pending) newestBatch() uint64 {
 	return 0
 }
 
-// holds reports whether a batch up to number is pending, and returns a channel
-// that is closed when batches leave.
-func (p *pending) holds(number uint64) (bool, <-chan struct{}) {
+// lacks reports whether the tables lack a batch up to number, and returns a
+// channel that is closed when more are applied.
+func (p *pending) lacks(number uint64) (bool, <-chan struct{}) {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
-	return len(p.batches) > 0 && p.batches[0].number <= number, p.applied
+	return p.applied < number, p.moved
 }
 
 // signal sends on a channel that holds one, unless it is full.

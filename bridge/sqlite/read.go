@@ -242,12 +242,12 @@ func (s *Store) settle(ctx context.Context) error {
 		if err := s.health.down.Load(); err != nil {
 			return unavailable(*err)
 		}
-		some, applied := s.pending.holds(number)
-		if !some {
+		lacks, moved := s.pending.lacks(number)
+		if !lacks {
 			return nil
 		}
 		select {
-		case <-applied:
+		case <-moved:
 		case <-time.After(50 * time.Millisecond): // the database may have failed
 		case <-s.stopped:
 			return unavailable(errClosed)

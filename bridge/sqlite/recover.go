@@ -93,9 +93,8 @@ func (w *writer) reopen(ctx context.Context) error {
 	s.readMu.Lock()
 	s.readers = r
 	s.readMu.Unlock()
-	if some, _ := s.pending.holds(applied); some { // the transaction that failed was there after all
-		w.letGo(applied)
-	}
+	s.pending.setApplied(applied) // perhaps the transaction that failed is there, perhaps the disk has taken some back
+	w.letGo(applied)              // inspect has fsynced it
 	return nil
 }
 
@@ -125,8 +124,11 @@ func (w *writer) close() error {
 		return errors.Join(errs...)
 	}
 	empty := w.up() && !s.pending.waits() // of a damaged store nothing is deleted
-	if empty {
-		_, err := w.exec(setMeta, metaSegment, 0)
+	if empty {                            // with an fsync, which makes durable all that is applied
+		err := w.transact(false, func() error {
+			_, err := w.exec(setMeta, metaSegment, 0)
+			return err
+		})
 		errs = append(errs, err)
 		empty = err == nil
 	}

@@ -50,6 +50,7 @@ func (s *Store) openJournal(ctx context.Context, db *database) error {
 	if ahead := s.newest - s.now().UnixMilli(); ahead > maxAhead.Milliseconds() {
 		s.logger.Warn("the clock is behind the newest entry; server time stands still until it has caught up", "behind", time.Duration(ahead)*time.Millisecond)
 	}
+	s.pending.setApplied(found.Batch)
 	begun := s.journal.Position().Segment
 	if _, err := p.w.exec(setMeta, metaSegment, int64(begun)); err != nil {
 		return fmt.Errorf("note the journal: %w", err)
@@ -111,7 +112,7 @@ func (p *replayer) flush() error {
 		return err
 	}
 	entries, _ := p.w.collect(p.chunk)
-	if err := p.w.transact(func() error { return p.w.applyEntries(entries, p.applied) }); err != nil {
+	if err := p.w.transact(false, func() error { return p.w.applyEntries(entries, p.applied) }); err != nil {
 		return fmt.Errorf("apply the journal: %w", err)
 	}
 	p.chunk, p.waiting = p.chunk[:0], 0

@@ -200,13 +200,13 @@ func (s *Store) changeSession(ctx context.Context, action, device string, genera
 // SaveCursors raises cursors; a lower seq of the same epoch changes nothing, a
 // cursor of another epoch is replaced, one that does not exist is made. A save
 // without a stream only raises Seen. Saves of unknown devices and of generations
-// older than the session's are ignored.
+// older than the session's are ignored. A power cut may take the newest saves back.
 func (s *Store) SaveCursors(ctx context.Context, saves []parley.CursorSave) error {
 	if len(saves) == 0 {
 		return nil
 	}
 	saves = slices.Clone(saves)
-	err := s.do(ctx, len(saves), workFunc(func(w *writer) error {
+	err := s.doLazily(ctx, len(saves), workFunc(func(w *writer) error {
 		for i := range saves {
 			if err := w.saveCursor(&saves[i]); err != nil {
 				return err

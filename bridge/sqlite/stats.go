@@ -22,7 +22,7 @@ type Stats struct {
 
 	Queued       int // callers that wait for the appender or the writer now
 	Pending      int // entries that are in the journal and not yet in the database
-	PendingBytes int // their size there
+	PendingBytes int // size there of all entries that are not yet fsynced in the database
 	Segments     int // files of the journal that are still needed
 }
 
@@ -36,12 +36,12 @@ type counters struct {
 // what happens meanwhile.
 func (s *Store) Stats() Stats {
 	c := &s.counters
-	entries, bytes := s.pending.size()
+	_, bytes := s.pending.size()
 	return Stats{
 		Batches: c.batches.Load(), Jobs: c.jobs.Load(), LastBatch: c.lastBatch.Load(), Entries: c.entries.Load(),
 		Duplicates: c.duplicates.Load(), Conflicts: c.conflicts.Load(), Stale: c.stale.Load(),
 		Applied: c.applied.Load(), Failures: c.failures.Load(), Recoveries: c.recoveries.Load(),
-		Queued: len(s.appends) + len(s.queue), Pending: entries, PendingBytes: bytes, Segments: s.journal.Segments(),
+		Queued: len(s.appends) + len(s.queue), Pending: s.pending.unapplied(), PendingBytes: bytes, Segments: s.journal.Segments(),
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/parley-chat/parley"
@@ -32,6 +33,7 @@ type writer struct {
 	scratch   []byte
 
 	applyAt    time.Time // when what is pending is due; zero if nothing is
+	syncAt     time.Time // when what is applied is to be fsynced; zero if nothing is
 	retryApply time.Time // not before that, after a failure
 
 	backoff time.Duration
@@ -51,6 +53,9 @@ func (w *writer) run() {
 		if w.due() {
 			w.applyPending()
 			w.applyAt = time.Time{}
+		}
+		if w.syncDue() {
+			w.syncApplied()
 		}
 		if w.pages >= checkpointPages && w.up() {
 			w.checkpoint()
@@ -90,15 +95,18 @@ func (w *writer) next() bool {
 // store is closing and nothing is left.
 func (w *writer) first() (j *job, more bool) {
 	for {
-		if w.due() {
+		if w.due() || w.syncDue() {
 			return w.waiting(), true
 		}
-		var retry, due <-chan time.Time
+		var retry, due, sync <-chan time.Time
 		if !w.retryAt.IsZero() {
 			retry = time.After(time.Until(w.retryAt)) // a fixed time: jobs that come and are refused must not put it off
 		}
 		if !w.applyAt.IsZero() && w.up() {
 			due = time.After(time.Until(w.applyAt))
+		}
+		if !w.syncAt.IsZero() && w.up() {
+			sync = time.After(time.Until(w.syncAt))
 		}
 		select {
 		case j := <-w.store.queue:
@@ -106,6 +114,7 @@ func (w *writer) first() (j *job, more bool) {
 		case <-w.store.pending.added:
 			w.schedule()
 		case <-due:
+		case <-sync:
 		case <-retry:
 			w.recover()
 		case <-w.store.appended: // closing, and nothing more comes from the appender
@@ -120,9 +129,8 @@ func (w *writer) first() (j *job, more bool) {
 
 // schedule sets when what is pending is due.
 func (w *writer) schedule() {
-	entries, _ := w.store.pending.size()
 	switch {
-	case entries >= applyHurry || w.store.hurry.Load() > 0:
+	case w.store.pending.unapplied() >= applyHurry || w.store.hurry.Load() > 0:
 		w.applyAt = time.Now()
 	case w.applyAt.IsZero():
 		w.applyAt = time.Now().Add(applyEvery)
@@ -149,6 +157,11 @@ func (w *writer) drain() {
 	}
 }
 
+// lazily reports whether a power cut may take all of batch back.
+func lazily(batch []*job) bool {
+	return !slices.ContainsFunc(batch, func(j *job) bool { return !j.lazy })
+}
+
 func (w *writer) waiting() *job {
 	select {
 	case j := <-w.store.queue:
@@ -169,7 +182,7 @@ func (w *writer) commit(batch []*job) {
 		}
 		s.health.busySince.Store(time.Now().UnixNano())
 		refused := -1
-		err := w.transact(func() error {
+		err := w.transact(lazily(batch), func() error {
 			for i, j := range batch {
 				if err := j.work.apply(w); err != nil {
 					refused = i
@@ -182,6 +195,9 @@ func (w *writer) commit(batch []*job) {
 		if err == nil {
 			s.health.failing.Store(false)
 			w.pages += 3 + 3*len(batch)
+			if some, _ := s.pending.unsynced(); some && !lazily(batch) {
+				w.letGo(s.pending.newestApplied()) // its fsync took them along
+			}
 			answer(batch, nil)
 			return
 		}
@@ -199,8 +215,11 @@ func (w *writer) commit(batch []*job) {
 }
 
 // transact runs work in a transaction. When it fails, nothing of it stays.
-func (w *writer) transact(work func() error) error {
+func (w *writer) transact(lazy bool, work func() error) error {
 	w.at = max(w.at, w.store.now().UnixMilli())
+	if err := w.db.sync(!lazy); err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
 	if _, err := w.exec(`BEGIN IMMEDIATE`); err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
@@ -247,6 +266,11 @@ func (w *writer) failed(batch []*job, kind failure, err error) {
 
 func (w *writer) checkpoint() {
 	w.pages = 0
+	if some, _ := w.store.pending.unsynced(); some {
+		if w.syncApplied(); !w.up() {
+			return
+		}
+	}
 	crash.At(crash.Checkpoint)
 	err := w.db.checkpoint()
 	if err == nil {

@@ -54,7 +54,7 @@ func (n *node) storeSamples() []api.Sample {
 		counter("store_jobs", "Appends served by them.", s.Jobs),
 		counter("store_applied", "Entries brought from the journal into the database.", s.Applied),
 		gauge("store_pending", "Entries that are durable in the journal only.", int64(s.Pending)),
-		gauge("store_pending_bytes", "Bytes of the journal that they take.", int64(s.PendingBytes)),
+		gauge("store_pending_bytes", "Bytes of the journal that the database has not fsynced.", int64(s.PendingBytes)),
 		gauge("store_journal_segments", "Files of the journal that hold them.", int64(s.Segments)),
 		counter("store_entries", "Entries appended.", s.Entries),
 		counter("store_duplicates", "Appends answered with the first one.", s.Duplicates),

@@ -1,6 +1,9 @@
 package main
 
 import (
+	"os"
+	"runtime"
+
 	"github.com/spf13/cobra"
 )
 
@@ -23,6 +26,7 @@ gracefully: devices are told to reconnect, and nothing is lost.`,
 				return err
 			}
 			log := c.logger()
+			defer runtime.KeepAlive(ballast())
 			n, err := openNode(cmd.Context(), c, log)
 			if err != nil {
 				return err
@@ -34,4 +38,19 @@ gracefully: devices are told to reconnect, and nothing is lost.`,
 	environment = c.readEnvironment() // before the flags, which show it as their default
 	c.bindFlags(cmd.Flags())
 	return cmd
+}
+
+// ballastBytes is memory that is asked for and never touched, so that the system
+// never has to find it. It makes the garbage collector wait until the heap is
+// twice what is in use *and* this: with the little that a small server has in use
+// it would otherwise run ten times as often, for a sixth of the processor time at
+// full load. A large server does not notice.
+const ballastBytes = 64 << 20
+
+// ballast returns it. Whoever holds it must keep it alive.
+func ballast() []byte {
+	if os.Getenv("GOGC") != "" {
+		return nil // the collector has been set by hand
+	}
+	return make([]byte, ballastBytes)
 }
