@@ -64,6 +64,10 @@ func scenarios(quick bool) []scenario {
 		name:    fmt.Sprintf("%d:%d at %d/s", s.pairs, s.pairs, s.rate),
 		figures: []figure{{"PUBACK p50", Millis}, {"PUBACK p99", Millis}, {"server CPU per message", Micros}},
 		run:     s.pairsAtPace,
+	}, {
+		name:    "this disk, with no broker",
+		figures: []figure{{"fdatasync p50", Millis}, {"fdatasync p99", Millis}},
+		run:     s.diskAlone,
 	}}
 	for _, n := range s.fanOut {
 		for _, window := range []int{1, 8} {
