@@ -55,6 +55,9 @@ func (c Conversation) Exists() bool { return c.Head > 0 }
 // Stream returns the conversation's messages stream.
 func (c Conversation) Stream() Stream { return MessagesOf(c.Site, c.ID) }
 
+// Notes returns the stream of the conversation's internal notes.
+func (c Conversation) Notes() Stream { return NotesOf(c.Site, c.ID) }
+
 // Bodies of the control entries.
 type (
 	// OpenedBody is the body of EntryOpened.

@@ -59,6 +59,7 @@ const (
 	ActionSend  Action = "send"  // write a message
 	ActionClaim Action = "claim" // become responsible for it
 	ActionClose Action = "close"
+	ActionNote  Action = "note" // read and write its internal notes
 )
 
 // May reports whether i may do action on t at all, as far as the role and the
@@ -144,6 +145,8 @@ func (i Identity) MayIn(action Action, c Conversation) error {
 		return i.mayClaim(c)
 	case ActionClose:
 		return i.mayClose(c)
+	case ActionNote:
+		return i.mayNote()
 	}
 	return Errorf(CodeForbidden, "unknown action")
 }
@@ -187,6 +190,15 @@ func (i Identity) mayClaim(c Conversation) error {
 		return Errorf(CodeForbidden, "only agents claim conversations")
 	case c.Status == StatusClosed:
 		return Errorf(CodeClosed, "the conversation is closed")
+	}
+	return nil
+}
+
+// mayNote is for all staff who may read the conversation, whatever its status:
+// notes are about it, not part of it.
+func (i Identity) mayNote() error {
+	if !i.Role.Staff() {
+		return Errorf(CodeForbidden, "internal notes are for the site's staff")
 	}
 	return nil
 }

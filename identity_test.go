@@ -81,36 +81,38 @@ func TestMayIn(t *testing.T) {
 	supervisor, bot := who(parley.RoleSupervisor, "sup"), who(parley.RoleBot, "agt")
 
 	const ok = parley.Code("")
-	type answers struct{ read, send, claim, close parley.Code }
-	hidden := answers{parley.CodeNotFound, parley.CodeNotFound, parley.CodeNotFound, parley.CodeNotFound}
+	type answers struct{ read, send, claim, close, note parley.Code }
+	hidden := answers{parley.CodeNotFound, parley.CodeNotFound, parley.CodeNotFound, parley.CodeNotFound, parley.CodeNotFound}
 	for name, tc := range map[string]struct {
 		who  parley.Identity
 		c    parley.Conversation
 		want answers
 	}{
-		"visitor in own queued":   {visitor, queued, answers{ok, ok, parley.CodeForbidden, parley.CodeForbidden}},
-		"visitor in own open":     {visitor, open, answers{ok, ok, parley.CodeForbidden, parley.CodeForbidden}},
-		"visitor in own closed":   {visitor, closed, answers{ok, ok, parley.CodeForbidden, parley.CodeForbidden}},
+		"visitor in own queued":   {visitor, queued, answers{ok, ok, parley.CodeForbidden, parley.CodeForbidden, parley.CodeForbidden}},
+		"visitor in own open":     {visitor, open, answers{ok, ok, parley.CodeForbidden, parley.CodeForbidden, parley.CodeForbidden}},
+		"visitor in own closed":   {visitor, closed, answers{ok, ok, parley.CodeForbidden, parley.CodeForbidden, parley.CodeForbidden}},
 		"visitor in another's":    {stranger, open, hidden},
 		"visitor, missing":        {visitor, missing, hidden},
-		"agent in queued":         {agent, queued, answers{ok, parley.CodeForbidden, ok, parley.CodeForbidden}},
-		"agent in own open":       {agent, open, answers{ok, ok, ok, ok}},
-		"agent in own closed":     {agent, closed, answers{ok, parley.CodeClosed, parley.CodeClosed, ok}},
-		"colleague in open":       {colleague, open, answers{parley.CodeNotFound, parley.CodeNotFound, parley.CodeConflict, parley.CodeNotFound}},
+		"agent in queued":         {agent, queued, answers{ok, parley.CodeForbidden, ok, parley.CodeForbidden, ok}},
+		"agent in own open":       {agent, open, answers{ok, ok, ok, ok, ok}},
+		"agent in own closed":     {agent, closed, answers{ok, parley.CodeClosed, parley.CodeClosed, ok, ok}},
+		"colleague in open":       {colleague, open, answers{parley.CodeNotFound, parley.CodeNotFound, parley.CodeConflict, parley.CodeNotFound, parley.CodeNotFound}},
 		"colleague, other site":   {colleague, elsewhere, hidden},
+		"supervisor in queued":    {supervisor, queued, answers{ok, ok, ok, ok, ok}},
 		"bot in queued":           {bot, queued, hidden},
 		"bot in open":             {bot, open, hidden},
 		"stranger claims queued":  {stranger, queued, hidden},
 		"colleague in closed":     {colleague, closed, hidden},
 		"supervisor, missing":     {supervisor, missing, hidden},
-		"supervisor in open":      {supervisor, open, answers{ok, ok, ok, ok}},
-		"supervisor in closed":    {supervisor, closed, answers{ok, parley.CodeClosed, parley.CodeClosed, ok}},
+		"supervisor in open":      {supervisor, open, answers{ok, ok, ok, ok, ok}},
+		"supervisor in closed":    {supervisor, closed, answers{ok, parley.CodeClosed, parley.CodeClosed, ok, ok}},
 		"supervisor, other site":  {supervisor, elsewhere, hidden},
 		"visitor, same id abroad": {visitor, elsewhere, hidden},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for action, want := range map[parley.Action]parley.Code{
 				parley.ActionRead: tc.want.read, parley.ActionSend: tc.want.send, parley.ActionClaim: tc.want.claim, parley.ActionClose: tc.want.close,
+				parley.ActionNote: tc.want.note,
 			} {
 				got := ok
 				if err := tc.who.MayIn(action, tc.c); err != nil {

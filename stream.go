@@ -38,11 +38,34 @@ func (s Stream) Site() string {
 // Conversation returns the conversation whose messages the stream holds. ok is
 // false for every other kind of stream.
 func (s Stream) Conversation() (site, conversation string, ok bool) {
+	return s.conversation(TopicMessages)
+}
+
+// NotedConversation returns the conversation whose internal notes the stream
+// holds. ok is false for every other kind of stream.
+func (s Stream) NotedConversation() (site, conversation string, ok bool) {
+	return s.conversation(TopicNotes)
+}
+
+func (s Stream) conversation(kind TopicKind) (site, conversation string, ok bool) {
 	t, err := ParseTopic(s.Topic())
-	if err != nil || t.Kind != TopicMessages {
+	if err != nil || t.Kind != kind {
 		return "", "", false
 	}
 	return t.Site, t.Conversation, true
+}
+
+// Kind returns the kind of topic that the stream is delivered on; empty for what
+// is no stream.
+func (s Stream) Kind() TopicKind {
+	t, err := ParseTopic(s.Topic())
+	if err != nil {
+		return ""
+	}
+	if _, ok := t.Stream(); !ok {
+		return ""
+	}
+	return t.Kind
 }
 
 // Stream returns the stream that is delivered on t. ok is false for topics that
@@ -64,6 +87,12 @@ type Head struct {
 	Seq     int64  // of the newest entry
 	Control int64  // seq of the newest control entry, 0 if none
 	Count   int64  // messages so far, see Entry.Count
+}
+
+// StreamHead is a stream and the seq of its newest entry, 0 if it has none.
+type StreamHead struct {
+	Stream Stream
+	Seq    int64
 }
 
 // ExpectAny makes an append unconditional.

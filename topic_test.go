@@ -80,12 +80,24 @@ func TestStreamAndTopicAreOneName(t *testing.T) {
 		if back, ok := topic.Stream(); !ok || back != s {
 			t.Errorf("stream of topic of %s = %s, %v", s, back, ok)
 		}
+		if s.Kind() != topic.Kind {
+			t.Errorf("kind of %s = %s", s, s.Kind())
+		}
 		if s.Site() != "s" {
 			t.Errorf("site of %s = %s", s, s.Site())
 		}
 	}
 	if _, _, ok := parley.NotesOf("s", "c").Conversation(); ok {
 		t.Error("notes are not a conversation's messages")
+	}
+	if _, _, ok := parley.MessagesOf("s", "c").NotedConversation(); ok {
+		t.Error("messages are not notes")
+	}
+	if site, id, ok := parley.NotesOf("s", "c").NotedConversation(); !ok || site != "s" || id != "c" {
+		t.Errorf("conversation of notes = %s %s %v", site, id, ok)
+	}
+	if kind := parley.Stream("s/c/c/state").Kind(); kind != "" {
+		t.Errorf("a state is a stream of kind %s", kind)
 	}
 	if site, id, ok := parley.MessagesOf("s", "c").Conversation(); !ok || site != "s" || id != "c" {
 		t.Errorf("conversation of messages = %s %s %v", site, id, ok)

@@ -22,6 +22,11 @@ type Observer interface {
 	// lost the right to read c knows it before it is woken for them.
 	Changed(c parley.Conversation, decided bool)
 
+	// Noted is called when there are new internal notes about c. It comes before
+	// the Advanced call for them. When c was decided about, Advanced is called for
+	// its notes as well, if it has any, behind Changed: they may have new readers.
+	Noted(c parley.Conversation)
+
 	// Advanced is called when stream is durable up to seq.
 	Advanced(stream parley.Stream, seq int64)
 
@@ -55,7 +60,7 @@ func (o Options) withDefaults() Options {
 
 // Stats counts what a Bridge did since it started.
 type Stats struct {
-	Recorded      int64 // messages stored
+	Recorded      int64 // messages and notes stored
 	Duplicates    int64 // repeats answered with the first one's position
 	Refused       int64 // drafts refused for good
 	Limited       int64 // tries to open a conversation that came too fast

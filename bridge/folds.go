@@ -54,6 +54,15 @@ func (f *folds) fresh(ctx context.Context, site, id string) (parley.Conversation
 	return f.merge(stream, c), nil
 }
 
+// current returns a conversation with everything that was durable before the
+// call.
+func (f *folds) current(ctx context.Context, site, id string) (parley.Conversation, error) {
+	if err := f.catchUp(ctx, parley.MessagesOf(site, id)); err != nil {
+		return parley.Conversation{}, err
+	}
+	return f.fresh(ctx, site, id)
+}
+
 // load folds a conversation from its projected row and the log behind it.
 func (f *folds) load(ctx context.Context, site, id string) (parley.Conversation, error) {
 	c, ok := f.projector.pending(parley.MessagesOf(site, id))

@@ -93,17 +93,21 @@ func (f *follower) run() {
 // stream in order, but not next to each other.
 func (f *follower) follow(entries []parley.Entry) {
 	crash.At(crash.FollowBegin)
+	var notes [][]parley.Entry
 	for _, run := range byStream(entries) {
 		stream := run[0].Stream
 		if site, id, ok := stream.Conversation(); ok {
 			f.fold(site, id, run)
+		} else if _, _, ok := stream.NotedConversation(); ok {
+			notes = append(notes, run) // whoever loses a conversation in this commit must know it first
+			continue
 		}
-		f.tails.add(run)
-		last := run[len(run)-1]
-		for _, o := range f.observers {
-			o.Advanced(stream, last.Seq)
-		}
-		crash.At(crash.AdvancedTold)
+		f.add(run)
+	}
+	for _, run := range notes {
+		site, id, _ := run[0].Stream.NotedConversation()
+		f.note(site, id, run[len(run)-1])
+		f.add(run)
 	}
 	at := entries[len(entries)-1].At
 	for _, o := range f.observers {
@@ -112,26 +116,78 @@ func (f *follower) follow(entries []parley.Entry) {
 	f.projector.followed(at)
 }
 
-// fold tries again until the store can be read: going on without it would leave
-// the conversation's observers behind for ever.
+// add takes a run into its tail and wakes who delivers the stream.
+func (f *follower) add(run []parley.Entry) {
+	f.tails.add(run)
+	f.advanced(run[0].Stream, run[len(run)-1].Seq)
+	crash.At(crash.AdvancedTold)
+}
+
+func (f *follower) advanced(stream parley.Stream, seq int64) {
+	for _, o := range f.observers {
+		o.Advanced(stream, seq)
+	}
+}
+
+// fold follows the messages of a conversation. What is decided in it concerns its
+// notes too.
 func (f *follower) fold(site, id string, run []parley.Entry) {
+	decided := slices.ContainsFunc(run, func(e parley.Entry) bool { return e.Type.Control() })
+	var c, notes parley.Conversation
+	done := f.insist(func(ctx context.Context) (err error) {
+		if c, err = f.folds.follow(ctx, site, id, run); err != nil || !decided || run[0].Seq == 1 {
+			return err // nobody has written notes about what was just opened
+		}
+		notes, err = f.projector.rowOfNotes(ctx, c)
+		return err
+	})
+	if !done {
+		return
+	}
+	crash.At(crash.Folded)
+	if notes.Exists() {
+		f.projector.add(c, rowOfNotes(c, notes.Head, notes.UpdatedAt))
+	} else {
+		f.projector.add(c)
+	}
+	for _, o := range f.observers {
+		o.Changed(c, decided)
+	}
+	crash.At(crash.ChangedTold)
+	if notes.Exists() {
+		f.advanced(c.Notes(), notes.Head)
+	}
+}
+
+// note follows the notes about a conversation up to last.
+func (f *follower) note(site, id string, last parley.Entry) {
+	var c parley.Conversation
+	done := f.insist(func(ctx context.Context) (err error) {
+		c, err = f.folds.fresh(ctx, site, id)
+		return err
+	})
+	if !done || !c.Exists() {
+		return
+	}
+	f.projector.add(rowOfNotes(c, last.Seq, last.At))
+	for _, o := range f.observers {
+		o.Noted(c)
+	}
+}
+
+// insist tries again until the store can be read: going on without it would leave
+// observers behind for ever. It returns false when the follower stops.
+func (f *follower) insist(try func(context.Context) error) bool {
 	for wait := 10 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-		c, err := f.folds.follow(ctx, site, id, run)
+		err := try(ctx)
 		cancel()
 		if err == nil {
-			crash.At(crash.Folded)
-			f.projector.add(c)
-			decided := slices.ContainsFunc(run, func(e parley.Entry) bool { return e.Type.Control() })
-			for _, o := range f.observers {
-				o.Changed(c, decided)
-			}
-			crash.At(crash.ChangedTold)
-			return
+			return true
 		}
 		select {
 		case <-f.quit:
-			return
+			return false
 		case <-time.After(wait):
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -16,13 +17,14 @@ import (
 // Timing of the projection. Rows are written behind the acknowledgement, and
 // coalesced: a busy conversation costs one row per interval.
 const (
-	projectInterval = 50 * time.Millisecond
+	projectInterval = 500 * time.Millisecond
 	projectTimeout  = 5 * time.Second
 	recoverMargin   = 10 * time.Minute // how far behind its position a restarted reader looks again
 	recoverPage     = 1000
 )
 
-// projector writes the conversation rows that lists and searches read. The log
+// projector writes the rows of conversations and of notes that lists and searches
+// read. The log
 // is the truth; a crash loses nothing, because the next start reads on from the
 // saved position.
 type projector struct {
@@ -57,11 +59,13 @@ func (p *projector) stop() error {
 	return p.flush(ctx)
 }
 
-// add takes a conversation to be written.
-func (p *projector) add(c parley.Conversation) {
+// add takes rows to be written together.
+func (p *projector) add(rows ...parley.Conversation) {
 	p.mu.Lock()
-	p.dirty[c.Stream()] = c
-	p.mu.Unlock()
+	defer p.mu.Unlock()
+	for _, c := range rows {
+		p.dirty[c.Stream()] = c
+	}
 }
 
 // followed says that everything up to server time at has been added.
@@ -81,6 +85,15 @@ func (p *projector) pending(stream parley.Stream) (parley.Conversation, bool) {
 	defer p.mu.Unlock()
 	c, ok := p.dirty[stream]
 	return c, ok
+}
+
+// rowOfNotes returns the row of c's notes, the zero one if c has none.
+func (p *projector) rowOfNotes(ctx context.Context, c parley.Conversation) (parley.Conversation, error) {
+	site := siteOfNotes(c.Site)
+	if row, ok := p.pending(parley.MessagesOf(site, c.ID)); ok {
+		return row, nil
+	}
+	return p.store.Conversation(ctx, site, c.ID)
 }
 
 func (p *projector) run() {
@@ -126,7 +139,7 @@ func (p *projector) flush(ctx context.Context) error {
 	defer p.mu.Unlock()
 	p.saved = position
 	for _, c := range rows {
-		if p.dirty[c.Stream()].Head == c.Head {
+		if p.dirty[c.Stream()] == c {
 			delete(p.dirty, c.Stream())
 		}
 	}
@@ -166,6 +179,9 @@ func (p *projector) recoverStream(ctx context.Context, f *folds, stream parley.S
 		return nil
 	}
 	seen[stream] = true
+	if site, id, ok := stream.NotedConversation(); ok {
+		return p.recoverNotes(ctx, f, site, id)
+	}
 	site, id, ok := stream.Conversation()
 	if !ok {
 		return nil
@@ -181,6 +197,25 @@ func (p *projector) recoverStream(ctx context.Context, f *folds, stream parley.S
 	}
 	if c.Head > row.Head {
 		p.add(c)
+	}
+	if c.Control > row.Control { // its notes may have changed hands
+		return p.recoverNotes(ctx, f, site, id)
+	}
+	return nil
+}
+
+// recoverNotes makes the row of the notes about a conversation anew.
+func (p *projector) recoverNotes(ctx context.Context, f *folds, site, id string) error {
+	newest, err := p.store.ReadBefore(ctx, parley.NotesOf(site, id), math.MaxInt64, 1)
+	if err != nil || len(newest) == 0 {
+		return err
+	}
+	c, err := f.load(ctx, site, id)
+	if err != nil {
+		return err
+	}
+	if c.Exists() {
+		p.add(rowOfNotes(c, newest[0].Seq, newest[0].At))
 	}
 	return nil
 }

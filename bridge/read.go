@@ -124,7 +124,7 @@ func from(since int64) int64 {
 
 // TakingPart returns the conversations that who takes part in and that have
 // changed since a position that Observer.Followed has told, and perhaps some
-// more: the streams behind a membership filter. Since 0 returns all of them.
+// more. Since 0 returns all of them.
 func (b *Bridge) TakingPart(ctx context.Context, who parley.Identity, since int64) ([]parley.Conversation, error) {
 	if err := b.settle(ctx); err != nil {
 		return nil, err

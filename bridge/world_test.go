@@ -35,6 +35,7 @@ type world struct {
 	seen   *witness
 
 	options bridge.Options
+	later   time.Duration // how far the store's clock is ahead
 }
 
 // newWorld has visitors who may open as many conversations as they like.
@@ -51,7 +52,7 @@ func newWorldWith(t *testing.T, o bridge.Options) *world {
 
 func (w *world) open() {
 	w.Helper()
-	store, err := sqlite.Open(w.Context(), sqlite.Options{Dir: w.dir})
+	store, err := sqlite.Open(w.Context(), sqlite.Options{Dir: w.dir, Now: func() time.Time { return time.Now().Add(w.later) }})
 	if err != nil {
 		w.Fatal(err)
 	}
@@ -188,6 +189,12 @@ func (s *witness) Changed(c parley.Conversation, decided bool) {
 		s.decided++
 	}
 	s.order = append(s.order, fmt.Sprintf("changed %s %d", c.Stream(), c.Head))
+}
+
+func (s *witness) Noted(c parley.Conversation) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.order = append(s.order, fmt.Sprintf("noted %s", c.Stream()))
 }
 
 func (s *witness) Advanced(stream parley.Stream, seq int64) {

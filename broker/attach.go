@@ -52,13 +52,10 @@ func (s *session) attach(ctx context.Context, sub parley.Subscription, resumed b
 	if err != nil {
 		return err
 	}
+	if err := s.who.May(parley.ActionSubscribe, t); err != nil {
+		return err // granted when the user had another role
+	}
 	switch {
-	case t.Kind == parley.TopicMessages && t.Wildcard():
-		return s.attachMemberships(ctx, sub.QoS)
-	case t.Kind == parley.TopicMessages:
-		return s.attachConversation(ctx, t, sub.QoS)
-	case t.Kind == parley.TopicErrors:
-		return s.attachErrors(ctx, t, sub.QoS)
 	case t.Kind == parley.TopicState && t.Wildcard():
 		return s.attachStates(ctx, sub.QoS, resumed)
 	case t.Kind == parley.TopicState:
@@ -66,37 +63,64 @@ func (s *session) attach(ctx context.Context, sub parley.Subscription, resumed b
 	case t.Kind == parley.TopicPresence:
 		s.attachPresence(t, sub.QoS)
 		return nil
+	case t.Kind == parley.TopicSignals:
+		s.attachSignals(t)
+		return nil
+	case isMembership(t):
+		return s.attachMemberships(ctx, t, sub.QoS)
 	}
+	if _, ok := t.Stream(); ok {
+		return s.attachStream(ctx, t, sub.QoS)
+	}
+	return errNothingHere()
+}
+
+func errNothingHere() error {
 	return parley.Errorf(parley.CodeInvalid, "nothing is delivered here yet")
 }
 
-// attachMemberships delivers the conversations that the user takes part in and
-// that may owe the device something. The others come through changed, when they
-// change or are joined.
-func (s *session) attachMemberships(ctx context.Context, qos byte) error {
-	s.pump.member(qos)
-	since := s.sinceWhen()
-	conversations, err := s.broker.log.TakingPart(ctx, s.who, since)
-	if err != nil {
-		return fmt.Errorf("list conversations: %w", err)
+// attachMemberships delivers the streams of a kind in the conversations that the
+// user takes part in and that may owe the device something. The others come
+// through advanced, annotated and changed, when there is something new or the user
+// joins.
+func (s *session) attachMemberships(ctx context.Context, t parley.Topic, qos byte) error {
+	if !s.whileHeld(t, func() { s.pump.member(t.Kind, qos) }) {
+		return nil
 	}
-	streams := make([]parley.Stream, len(conversations))
-	for i, c := range conversations {
-		streams[i] = c.Stream()
+	since := s.sinceWhen()
+	heads, err := s.broker.log.Streams(ctx, s.who, t.Kind, since)
+	if err != nil {
+		return fmt.Errorf("list streams: %w", err)
+	}
+	streams := make([]parley.Stream, len(heads))
+	for i, h := range heads {
+		streams[i] = h.Stream
 	}
 	if err := s.learn(ctx, streams); err != nil { // in one go
 		return err
 	}
 	fresh := map[parley.Stream]*source{}
-	for _, c := range conversations {
-		if s.has(c) {
+	for _, h := range heads {
+		if s.has(h) {
 			continue
 		}
-		if src := s.join(c); src != nil && s.pump.isHeld(src) {
-			fresh[c.Stream()] = src
+		if src := s.join(t.Kind, h.Stream); src != nil && s.pump.isHeld(src) {
+			fresh[h.Stream] = src
 		}
 	}
-	return s.confirm(ctx, fresh, since)
+	return s.confirm(ctx, t.Kind, fresh, since)
+}
+
+// whileHeld runs fn if the filter is still granted. UNSUBSCRIBE takes it away
+// before it stops the deliveries, and so stops what fn has begun.
+func (s *session) whileHeld(t parley.Topic, fn func()) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, ok := s.filters[t.String()]; !ok {
+		return false
+	}
+	fn()
+	return true
 }
 
 // sinceWhen returns the server time since when the device may lack something.
@@ -106,27 +130,27 @@ func (s *session) sinceWhen() int64 {
 	return s.since
 }
 
-// has reports whether the device has acknowledged all of c.
-func (s *session) has(c parley.Conversation) bool {
+// has reports whether the device has acknowledged a stream up to its head.
+func (s *session) has(h parley.StreamHead) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	at, known := s.positions[c.Stream()]
-	return known && at == c.Head
+	at, known := s.positions[h.Stream]
+	return known && at == h.Seq
 }
 
 // confirm lets new sources of a membership filter go. The hub knows them now, so
 // every change of the right to read them is heard of; what changed before that
 // is found by asking again.
-func (s *session) confirm(ctx context.Context, fresh map[parley.Stream]*source, since int64) error {
+func (s *session) confirm(ctx context.Context, kind parley.TopicKind, fresh map[parley.Stream]*source, since int64) error {
 	if len(fresh) == 0 {
 		return nil
 	}
-	conversations, err := s.broker.log.TakingPart(ctx, s.who, since)
+	heads, err := s.broker.log.Streams(ctx, s.who, kind, since)
 	if err == nil {
-		for _, c := range conversations {
-			if src, ok := fresh[c.Stream()]; ok {
-				s.pump.release(src, c.Head, s.sinceWhen())
-				delete(fresh, c.Stream())
+		for _, h := range heads {
+			if src, ok := fresh[h.Stream]; ok {
+				s.pump.release(src, h.Seq, s.sinceWhen())
+				delete(fresh, h.Stream)
 			}
 		}
 	}
@@ -136,51 +160,38 @@ func (s *session) confirm(ctx context.Context, fresh map[parley.Stream]*source, 
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("list conversations: %w", err)
+		return fmt.Errorf("list streams: %w", err)
 	}
 	return nil
 }
 
-// join makes the source of a conversation that the user takes part in. A new one
-// is held. There is none without a membership filter.
-func (s *session) join(c parley.Conversation) *source {
-	if !s.pump.isMember() {
-		return nil
-	}
-	src, isNew := s.pump.attachMember(c.Stream())
+// join makes the source of a stream in a conversation that the user takes part
+// in. A new one is held. There is none without a membership filter of its kind.
+func (s *session) join(kind parley.TopicKind, stream parley.Stream) *source {
+	src, isNew := s.pump.attachMember(kind, stream)
 	if isNew {
 		s.broker.hub.deliver(src)
 	}
 	return src
 }
 
-// attachConversation delivers one conversation by its own topic. The right to
-// read it is checked after the hub knows the source, so that no change of that
-// right falls in between.
-func (s *session) attachConversation(ctx context.Context, t parley.Topic, qos byte) error {
+// attachStream delivers a stream by its own topic. The right to read it is
+// checked after the hub knows the source, so that no change of that right falls
+// in between.
+func (s *session) attachStream(ctx context.Context, t parley.Topic, qos byte) error {
 	stream, _ := t.Stream()
-	src, isNew := s.pump.attach(stream, qos)
+	var src *source
+	var isNew bool
+	if !s.whileHeld(t, func() { src, isNew = s.pump.attach(t.Kind, stream, qos) }) {
+		return nil
+	}
 	s.broker.hub.unbar(stream, s)
 	if isNew {
 		s.broker.hub.deliver(src)
 	}
-	c, err := s.mayReadExactly(ctx, t.Conversation)
+	head, _, err := s.readable(ctx, t)
 	if err != nil {
 		return err
-	}
-	s.pump.release(src, c.Head, s.sinceWhen())
-	return nil
-}
-
-func (s *session) attachErrors(ctx context.Context, t parley.Topic, qos byte) error {
-	stream, _ := t.Stream()
-	src, isNew := s.pump.attach(stream, qos)
-	if isNew {
-		s.broker.hub.deliver(src)
-	}
-	head, err := s.broker.log.Head(ctx, stream)
-	if err != nil {
-		return fmt.Errorf("read head: %w", err)
 	}
 	s.pump.release(src, head, s.sinceWhen())
 	return nil
@@ -232,136 +243,4 @@ func watchedUser(t parley.Topic) string {
 		return ""
 	}
 	return userKey(t.Site, t.User)
-}
-
-func (s *session) detachFilter(filter string) {
-	if t, err := parley.ParseFilter(filter); err == nil {
-		s.detach(t)
-	}
-}
-
-// detach stops the deliveries of a filter, and returns the streams whose
-// cursors nothing needs any more.
-func (s *session) detach(t parley.Topic) []parley.Stream {
-	switch {
-	case t.Kind == parley.TopicState && t.Wildcard():
-		s.pump.unwatchAll()
-		s.broker.hub.unwatchQueue(s)
-		return nil
-	case t.Kind == parley.TopicState:
-		s.pump.unwatchOne(t.Conversation)
-		s.broker.hub.unwatch(parley.MessagesOf(t.Site, t.Conversation), s)
-		return nil
-	case t.Kind == parley.TopicPresence:
-		s.pump.standings.unwatch(watchedUser(t))
-		s.broker.hub.unwatchUser(s, watchedUser(t))
-		return nil
-	case t.Wildcard():
-		s.detachMemberships()
-		return nil
-	}
-	stream, ok := t.Stream()
-	if !ok {
-		return nil
-	}
-	return s.detachExact(stream)
-}
-
-// detachExact also forgets a conversation that may not be read now: its cursor
-// waited for the day the right comes back.
-func (s *session) detachExact(stream parley.Stream) []parley.Stream {
-	gone := s.detachStreams([]parley.Stream{stream}, true, false)
-	s.broker.hub.unbar(stream, s)
-	_, _, shared := stream.Conversation()
-	if len(gone) == 0 && !s.pump.delivers(stream) && !(shared && s.isMember()) {
-		return []parley.Stream{stream}
-	}
-	return gone
-}
-
-// detachMemberships stops the deliveries of c/+/messages.
-func (s *session) detachMemberships() {
-	s.pump.leave()
-	sources, _ := s.pump.all()
-	var streams []parley.Stream
-	for _, src := range sources {
-		streams = append(streams, src.stream)
-	}
-	s.detachStreams(streams, false, true)
-}
-
-func (s *session) detachStreams(streams []parley.Stream, exact, member bool) []parley.Stream {
-	var gone []parley.Stream
-	for _, stream := range streams {
-		if src := s.pump.detach(stream, exact, member); src != nil {
-			s.broker.hub.undeliver(src)
-			gone = append(gone, stream)
-		}
-	}
-	return gone
-}
-
-// advanced follows a conversation in which nothing was decided: who may read it
-// is who could before. A device that was owed nothing begins to be delivered to.
-// It runs on the bridge's goroutine and does no input or output.
-func (s *session) advanced(c parley.Conversation) {
-	if s.pump.isMember() && s.who.TakesPart(c) {
-		if src, isNew := s.pump.attachMember(c.Stream()); isNew {
-			s.broker.hub.deliver(src)
-			s.pump.admit(src)
-		}
-	}
-	s.pump.states.changed(c)
-}
-
-// changed follows a conversation: deliveries begin when the user joins it and
-// end when the right to read it ends. It runs on the bridge's goroutine and
-// does no input or output.
-func (s *session) changed(c parley.Conversation) {
-	stream := c.Stream()
-	// Not released up to c.Head: the log's tail has it when the Advanced call
-	// comes that follows this one.
-	if !s.who.TakesPart(c) {
-		s.part(stream, false, true)
-	} else if src := s.join(c); src != nil {
-		s.pump.admit(src)
-	}
-	if s.who.MayIn(parley.ActionRead, c) != nil {
-		s.part(stream, true, true)
-	} else if src := s.regain(stream); src != nil {
-		s.pump.admit(src)
-	}
-	s.pump.states.changed(c)
-}
-
-// regain makes the source of an exact subscription whose right to read is back.
-// There is none if it was not lost.
-func (s *session) regain(stream parley.Stream) *source {
-	if !s.pump.isBarred(stream) {
-		return nil
-	}
-	src, isNew := s.pump.regain(stream)
-	if src == nil {
-		return nil
-	}
-	s.broker.hub.unbar(stream, s)
-	if isNew {
-		s.broker.hub.deliver(src)
-	}
-	return src
-}
-
-// part stops the delivery of a stream but keeps its cursor, for the day the
-// right comes back. An exact subscription waits for that day.
-func (s *session) part(stream parley.Stream, exact, member bool) {
-	src := s.pump.bar(stream, exact, member)
-	if src == nil {
-		return
-	}
-	s.broker.hub.undeliver(src)
-	s.broker.hub.bar(stream, s)
-	if cursor, placed := s.pump.parted(src); placed {
-		s.put([]parley.Cursor{cursor})
-		s.broker.cursors.moved(s)
-	}
 }

@@ -24,12 +24,12 @@ func TestJoiningBesideUnsubscribe(t *testing.T) {
 		s.pump = newPump(s, 1, 0)
 		s.pump.halt() // delivers nothing: this is about what it holds
 		s.broker.hub.enter(s)
-		s.pump.member(1)
+		s.pump.member(parley.TopicMessages, 1)
 		var both sync.WaitGroup
 		both.Go(func() { s.changed(c) })
 		both.Go(func() { s.detach(filter) })
 		both.Wait()
-		if src := s.join(c); src != nil || s.pump.delivers(c.Stream()) || len(s.broker.hub.streams) > 0 {
+		if src := s.join(parley.TopicMessages, c.Stream()); src != nil || s.pump.delivers(c.Stream()) || len(s.broker.hub.streams) > 0 {
 			t.Fatalf("round %d: still delivered", i)
 		}
 		s.pump.stop()

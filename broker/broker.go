@@ -45,6 +45,8 @@ type Log interface {
 	// answer for each. An error is temporary: the same drafts may be recorded
 	// again.
 	Record(ctx context.Context, who parley.Identity, conversation string, drafts []parley.Draft) ([]parley.Appended, error)
+	// Note does the same for internal notes about a conversation.
+	Note(ctx context.Context, who parley.Identity, conversation string, drafts []parley.Draft) ([]parley.Appended, error)
 	// Refuse writes a refusal on the device's errors stream, durably, and once
 	// for each key.
 	Refuse(ctx context.Context, who parley.Identity, key, topic string, refusal *parley.Error) error
@@ -54,9 +56,10 @@ type Log interface {
 	Head(ctx context.Context, stream parley.Stream) (int64, error)
 	// Conversation returns a conversation that who may read, or CodeNotFound.
 	Conversation(ctx context.Context, who parley.Identity, id string) (parley.Conversation, error)
-	// TakingPart returns the conversations behind who's c/+/messages that have
-	// changed since a position that Followed has told, 0 for all.
-	TakingPart(ctx context.Context, who parley.Identity, since int64) ([]parley.Conversation, error)
+	// Streams returns the streams behind who's membership filter of a kind, messages
+	// or notes, that have changed since a position that Followed has told, 0 for
+	// all.
+	Streams(ctx context.Context, who parley.Identity, kind parley.TopicKind, since int64) ([]parley.StreamHead, error)
 	// Watched returns the conversations behind who's c/+/state that have changed
 	// since a position.
 	Watched(ctx context.Context, who parley.Identity, since int64) ([]parley.Conversation, error)

@@ -16,7 +16,7 @@ import (
 // that cursors never take more than a small part of what the store can write. A
 // crash repeats at most what was acknowledged in that time; it never skips.
 const (
-	minCursorRest = 20 * time.Millisecond
+	minCursorRest = 50 * time.Millisecond
 	maxCursorRest = 250 * time.Millisecond
 	restPerCursor = 250 * time.Microsecond
 )
@@ -157,16 +157,25 @@ func (cs *cursorSaver) save(saves []parley.CursorSave) {
 	}
 }
 
-// keep remembers saves for the next time.
+// keep remembers saves for the next time. One that has just failed may be older
+// than what a connection has handed in meanwhile.
 func (cs *cursorSaver) keep(saves []parley.CursorSave) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	for _, save := range saves {
 		key := cursorKey{save.Device, save.Cursor.Stream}
-		if old, ok := cs.failed[key]; !ok || old.Generation <= save.Generation {
+		if old, ok := cs.failed[key]; !ok || !supersedes(old, save) {
 			cs.failed[key] = save
 		}
 	}
+}
+
+// supersedes reports whether a save of a cursor is newer than another one.
+func supersedes(one, other parley.CursorSave) bool {
+	if one.Generation != other.Generation {
+		return one.Generation > other.Generation
+	}
+	return one.Cursor.Epoch == other.Cursor.Epoch && (one.Cursor.Seq > other.Cursor.Seq || one.Seen > other.Seen)
 }
 
 // drop forgets what was about to be saved of streams that the device has no

@@ -1,6 +1,8 @@
 package broker
 
 import (
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -23,6 +25,8 @@ type hub struct {
 
 	everybody map[string]map[*session]struct{} // by site: presence/+ filters
 	somebody  map[string]map[*session]struct{} // by site/user: exact subscriptions of a presence
+
+	listeners map[parley.Stream]map[*session]struct{} // exact subscriptions of signals, by the conversation's messages stream
 }
 
 func newHub() *hub {
@@ -31,6 +35,7 @@ func newHub() *hub {
 		queues: map[string]map[*session]struct{}{}, streams: map[parley.Stream]map[*source]struct{}{},
 		barred: map[parley.Stream]map[*session]struct{}{}, watches: map[parley.Stream]map[*session]struct{}{},
 		everybody: map[string]map[*session]struct{}{}, somebody: map[string]map[*session]struct{}{},
+		listeners: map[parley.Stream]map[*session]struct{}{},
 	}
 }
 
@@ -70,6 +75,9 @@ func (h *hub) leave(s *session) {
 	remove(h.everybody, s.who.Site, s)
 	for _, user := range s.pump.watchedUsers() {
 		remove(h.somebody, user, s)
+	}
+	for _, conversation := range s.pump.listensTo() {
+		remove(h.listeners, parley.MessagesOf(s.who.Site, conversation), s)
 	}
 	for _, stream := range s.pump.barredStreams() {
 		remove(h.barred, stream, s)
@@ -144,6 +152,33 @@ func (h *hub) unbar(stream parley.Stream, s *session) {
 	remove(h.barred, stream, s)
 }
 
+// listen tells s the signals of one conversation.
+func (h *hub) listen(stream parley.Stream, s *session) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !s.left && h.here(s) {
+		put(h.listeners, stream, s)
+	}
+}
+
+func (h *hub) unlisten(stream parley.Stream, s *session) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	remove(h.listeners, stream, s)
+}
+
+// hearing returns the sessions that may be listening to signals in c: those of
+// its visitor and agent, and those subscribed to it.
+func (h *hub) hearing(c parley.Conversation) []*session {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	all := map[*session]struct{}{}
+	maps.Copy(all, h.users[userKey(c.Site, c.Visitor)])
+	maps.Copy(all, h.users[userKey(c.Site, c.Assignee)])
+	maps.Copy(all, h.listeners[c.Stream()])
+	return slices.Collect(maps.Keys(all))
+}
+
 // deliver wakes src when its stream advances, until undeliver.
 func (h *hub) deliver(src *source) {
 	h.mu.Lock()
@@ -159,16 +194,6 @@ func (h *hub) undeliver(src *source) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	remove(h.streams, src.stream, src)
-}
-
-// Advanced wakes the pumps of a stream. It is part of the bridge's Observer.
-func (b *Broker) Advanced(stream parley.Stream, seq int64) {
-	h := b.hub
-	h.mu.RLock()
-	defer h.mu.RUnlock()
-	for src := range h.streams[stream] {
-		src.pump.advanced(src, seq)
-	}
 }
 
 // watchUser tells s who comes and goes; an empty user means everybody of its
@@ -206,77 +231,6 @@ func (h *hub) cameOrWent(user string) {
 	for s := range h.somebody[user] {
 		s.pump.standings.changed(false, user)
 	}
-}
-
-// Followed notes how far the log has been followed. It is part of the bridge's
-// Observer.
-func (b *Broker) Followed(at int64) {
-	if at > b.hub.position.Load() { // there is one goroutine
-		b.hub.position.Store(at)
-	}
-}
-
-// Changed tells every session that c concerns. It is part of the bridge's
-// Observer.
-func (b *Broker) Changed(c parley.Conversation, decided bool) {
-	if decided {
-		for s := range b.hub.concerned(c) {
-			s.changed(c)
-		}
-		return
-	}
-	b.hub.scratch = b.hub.followers(b.hub.scratch[:0], c)
-	for _, s := range b.hub.scratch {
-		s.advanced(c)
-	}
-	clear(b.hub.scratch)
-}
-
-// followers appends the sessions that a change without a decision concerns: those
-// of c's visitor and agent, those that watch its state, and for a queued one the
-// agents who watch the queue. Some may be there twice.
-func (h *hub) followers(dst []*session, c parley.Conversation) []*session {
-	h.mu.RLock()
-	defer h.mu.RUnlock()
-	add := func(set map[*session]struct{}) {
-		for s := range set {
-			dst = append(dst, s)
-		}
-	}
-	add(h.users[userKey(c.Site, c.Visitor)])
-	if c.Assignee != "" {
-		add(h.users[userKey(c.Site, c.Assignee)])
-	}
-	add(h.watches[c.Stream()])
-	if c.Status == parley.StatusQueued {
-		add(h.queues[c.Site])
-	}
-	return dst
-}
-
-// concerned returns the sessions that a decision concerns: those of c's visitor
-// and agent, those that watch its state or the queue, those that deliver it now,
-// because they may have to stop, and those whose subscription waits for the right
-// to read it.
-func (h *hub) concerned(c parley.Conversation) map[*session]struct{} {
-	h.mu.RLock()
-	defer h.mu.RUnlock()
-	stream := c.Stream()
-	all := map[*session]struct{}{}
-	add := func(set map[*session]struct{}) {
-		for s := range set {
-			all[s] = struct{}{}
-		}
-	}
-	add(h.users[userKey(c.Site, c.Visitor)])
-	add(h.users[userKey(c.Site, c.Assignee)])
-	add(h.watches[stream])
-	add(h.queues[c.Site])
-	add(h.barred[stream])
-	for src := range h.streams[stream] {
-		all[src.pump.session] = struct{}{}
-	}
-	return all
 }
 
 func put[K, V comparable](m map[K]map[V]struct{}, k K, v V) {

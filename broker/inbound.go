@@ -33,11 +33,11 @@ type inbound struct {
 // their answer.
 const maxAsked = 16
 
-// publish queues a packet from the read loop. A client that exceeds the
+// publish queues a packet from the read loop, unless it is a signal. A client that exceeds the
 // announced maximum is disconnected; a 3.1.1 client, who could not know it,
 // waits a moment first.
 func (s *session) publish(pk packets.Packet) {
-	if s.inbound.offer(pk) {
+	if s.speaker.take(pk) || s.inbound.offer(pk) {
 		return
 	}
 	if s.version == 5 {

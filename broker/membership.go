@@ -3,28 +3,57 @@ package broker
 import (
 	"maps"
 	"slices"
+
+	"github.com/parley-chat/parley"
 )
 
 // The filters that stand for "every conversation I may read" are kept in the
 // pump, beside what they deliver, so that one lock orders both.
 
-// member turns the messages of the user's conversations on.
-func (p *pump) member(qos byte) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.membership, p.memberQoS = true, qos
+// memberKinds returns the kinds of streams that a filter delivers of all
+// conversations that its user takes part in.
+func memberKinds() [2]parley.TopicKind {
+	return [2]parley.TopicKind{parley.TopicMessages, parley.TopicNotes}
 }
 
-func (p *pump) leave() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.membership = false
+// isMembership reports whether t is the filter of such a kind.
+func isMembership(t parley.Topic) bool {
+	kinds := memberKinds()
+	return t.Wildcard() && slices.Contains(kinds[:], t.Kind)
 }
 
-func (p *pump) isMember() bool {
+// streamIn is one stream in a conversation, and the right to read it.
+type streamIn struct {
+	kind   parley.TopicKind
+	stream parley.Stream
+	right  parley.Action
+}
+
+func streamsIn(c parley.Conversation) [2]streamIn {
+	return [2]streamIn{
+		{parley.TopicMessages, c.Stream(), parley.ActionRead},
+		{parley.TopicNotes, c.Notes(), parley.ActionNote},
+	}
+}
+
+// member turns the streams of a kind in the user's conversations on.
+func (p *pump) member(kind parley.TopicKind, qos byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.membership
+	p.members[kind] = qos
+}
+
+func (p *pump) leave(kind parley.TopicKind) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.members, kind)
+}
+
+func (p *pump) isMember(kind parley.TopicKind) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_, ok := p.members[kind]
+	return ok
 }
 
 func (p *pump) watchAll(qos byte) {

@@ -85,11 +85,19 @@ func (s *session) leave(streams []parley.Stream) {
 	}
 }
 
-// leaveAllBut forgets all positions but those of keep.
-func (s *session) leaveAllBut(keep []parley.Stream) {
+// leaveAll forgets the positions in all streams that left tells of.
+func (s *session) leaveAll(left func(parley.Stream) bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	maps.DeleteFunc(s.positions, func(stream parley.Stream, _ int64) bool { return !slices.Contains(keep, stream) })
+	maps.DeleteFunc(s.positions, func(stream parley.Stream, _ int64) bool { return left(stream) })
+}
+
+// positionsOf returns the streams of a kind that the device is known to have a
+// position in.
+func (s *session) positionsOf(kind parley.TopicKind) []parley.Stream {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.DeleteFunc(slices.Collect(maps.Keys(s.positions)), func(stream parley.Stream) bool { return stream.Kind() != kind })
 }
 
 func (s *session) cursor(stream parley.Stream, seq int64) parley.Cursor {

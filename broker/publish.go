@@ -18,9 +18,9 @@ const (
 	retryPauseMax = 500 * time.Millisecond
 )
 
-// record takes publishes in order: runs of drafts of one conversation together,
-// refusals one by one. false means that the store could not write in time; what
-// was not acknowledged will be sent again by the client.
+// record takes publishes in order: runs of drafts to one topic together, refusals
+// one by one. false means that the store could not write in time; what was not
+// acknowledged will be sent again by the client.
 func (in *inbound) record(batch []packets.Packet) bool {
 	reads := make([]read, len(batch))
 	for i := range batch {
@@ -37,12 +37,12 @@ func (in *inbound) record(batch []packets.Packet) bool {
 		}
 		var run []parley.Draft
 		for _, next := range reads {
-			if next.refusal != nil || next.conversation != first.conversation {
+			if next.refusal != nil || next.kind != first.kind || next.conversation != first.conversation {
 				break
 			}
 			run = append(run, next.draft)
 		}
-		if !in.recordRun(batch[:len(run)], first.conversation, run) {
+		if !in.recordRun(batch[:len(run)], first, run) {
 			return false
 		}
 		batch, reads = batch[len(run):], reads[len(run):]
@@ -50,13 +50,18 @@ func (in *inbound) record(batch []packets.Packet) bool {
 	return true
 }
 
-// recordRun stores drafts of one conversation and acknowledges them.
-func (in *inbound) recordRun(batch []packets.Packet, conversation string, drafts []parley.Draft) bool {
+// recordRun stores drafts of one conversation, messages or notes as the first of
+// them, and acknowledges them.
+func (in *inbound) recordRun(batch []packets.Packet, first read, drafts []parley.Draft) bool {
 	s := in.session
+	record := s.broker.log.Record
+	if first.kind == parley.TopicNotesSend {
+		record = s.broker.log.Note
+	}
 	var answers []parley.Appended
 	ok := in.insist(func(ctx context.Context) error {
 		var err error
-		answers, err = s.broker.log.Record(ctx, s.who, conversation, drafts)
+		answers, err = record(ctx, s.who, first.conversation, drafts)
 		return err
 	})
 	if !ok {
@@ -151,6 +156,7 @@ func sooner(a, b time.Time) time.Time {
 
 // read is a publish as far as its topic and payload tell.
 type read struct {
+	kind         parley.TopicKind // send or notes/send
 	conversation string
 	draft        parley.Draft
 	refusal      *parley.Error
@@ -161,8 +167,8 @@ func (s *session) read(pk packets.Packet) read {
 	if err == nil {
 		err = s.who.May(parley.ActionPublish, t)
 	}
-	if err == nil && t.Kind != parley.TopicSend {
-		err = parley.Errorf(parley.CodeInvalid, "nothing can be published here yet")
+	if err == nil {
+		err = takesDrafts(t, pk)
 	}
 	var draft parley.Draft
 	var broken error
@@ -176,11 +182,23 @@ func (s *session) read(pk packets.Packet) read {
 		err = parley.Errorf(parley.CodeInvalid, "messages are not published as retained")
 	}
 	if err == nil {
-		return read{conversation: t.Conversation, draft: draft}
+		return read{kind: t.Kind, conversation: t.Conversation, draft: draft}
 	}
 	id := draft.ID
 	if broken != nil {
 		id = parley.ErrorOf(broken).ID
 	}
 	return read{refusal: parley.ErrorOf(err).About(id)}
+}
+
+// takesDrafts refuses what is not published to a topic of drafts: also the
+// signals that take has not taken.
+func takesDrafts(t parley.Topic, pk packets.Packet) error {
+	switch t.Kind {
+	case parley.TopicSend, parley.TopicNotesSend:
+		return nil
+	case parley.TopicSignals:
+		return refusalOfSignal(pk)
+	}
+	return parley.Errorf(parley.CodeInvalid, "nothing can be published here yet")
 }

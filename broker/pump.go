@@ -28,23 +28,24 @@ type pump struct {
 	window  int
 	most    int // bytes of a packet that the client takes, 0 for any
 
-	mu         sync.Mutex
-	sources    map[parley.Stream]*source
-	barred     map[parley.Stream]byte // QoS of exact subscriptions that wait for the right to read
-	states     *states
-	standings  *standings
-	membership bool // a c/+/messages filter
-	memberQoS  byte
-	ready      []feed              // waiting for their turn, each once
-	departed   []parley.CursorSave // of sources that were detached, not saved yet
-	inflight   map[uint16]flight
-	lastID     uint16
-	running    bool
-	stopped    bool
-	done       sync.WaitGroup
+	mu        sync.Mutex
+	sources   map[parley.Stream]*source
+	barred    map[parley.Stream]byte    // QoS of exact subscriptions that wait for the right to read
+	members   map[parley.TopicKind]byte // QoS of membership filters, by the kind of stream they deliver
+	states    *states
+	standings *standings
+	signals   *signals
+	ready     []feed              // waiting for their turn, each once
+	departed  []parley.CursorSave // of sources that were detached, not saved yet
+	inflight  map[uint16]flight
+	lastID    uint16
+	running   bool
+	stopped   bool
+	done      sync.WaitGroup
 }
 
-// feed is something a pump delivers: a stream, the states, or who is online.
+// feed is something a pump delivers: a stream, the states, who is online, or
+// signals.
 type feed interface {
 	// fill appends packets for at most room deliveries to dst. more tells that
 	// it has something left to deliver at once. It is called by the pump's
@@ -67,12 +68,13 @@ func newPump(s *session, window int, most uint32) *pump {
 	ctx, cancel := context.WithCancel(context.Background())
 	p := &pump{
 		session: s, ctx: ctx, cancel: cancel, window: window, most: int(most),
-		sources: map[parley.Stream]*source{}, barred: map[parley.Stream]byte{}, inflight: map[uint16]flight{},
+		sources: map[parley.Stream]*source{}, barred: map[parley.Stream]byte{}, members: map[parley.TopicKind]byte{},
+		inflight: map[uint16]flight{},
 		// Replaced by goOnBehind; after a crash nobody knows where the identifiers
 		// ended, and somewhere else is the best guess.
 		lastID: uint16(rand.IntN(1 << 16)),
 	}
-	p.states, p.standings = newStates(p), newStandings(p)
+	p.states, p.standings, p.signals = newStates(p), newStandings(p), newSignals(p)
 	return p
 }
 

@@ -35,6 +35,7 @@ type session struct {
 	present    bool // CONNACK's session present
 
 	inbound inbound
+	speaker speaker
 	acker   acker
 	pump    *pump
 	onAck   func(id uint16) // acknowledged, made once
@@ -59,6 +60,7 @@ func newSession(b *Broker, who parley.Identity, cl *mqtt.Client, c *conn, pk pac
 		ended: make(chan struct{}),
 	}
 	s.inbound.session, s.inbound.room = s, make(chan struct{}, 1)
+	s.speaker.session = s
 	s.expiry.Store(int64(b.expiryOf(pk)))
 	p := pk.Properties
 	s.acker = acker{version: s.version, terse: p.RequestProblemInfoFlag && p.RequestProblemInfo == 0, most: int(p.MaximumPacketSize)}
@@ -150,6 +152,7 @@ func (s *session) end() {
 		defer close(s.ended)
 		s.broker.hub.leave(s)
 		s.pump.cancel()
+		s.speaker.stop()
 		s.inbound.stop() // first: it starts deliveries
 		s.pump.stop()
 		if held, ok := s.broker.engine.Clients.Get(s.client.ID); ok && held == s.client {

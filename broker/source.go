@@ -11,6 +11,7 @@ import (
 // decided for. Guarded by the pump's lock.
 type source struct {
 	pump   *pump
+	kind   parley.TopicKind
 	stream parley.Stream
 	topic  string
 

@@ -12,11 +12,11 @@ import (
 
 // attach returns the source of a stream that is subscribed by its own topic,
 // made if need be. A new one is held until release.
-func (p *pump) attach(stream parley.Stream, qos byte) (src *source, isNew bool) {
+func (p *pump) attach(kind parley.TopicKind, stream parley.Stream, qos byte) (src *source, isNew bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.barred, stream)
-	src, isNew = p.source(stream)
+	src, isNew = p.source(kind, stream)
 	src.exact, src.exactQoS = true, qos
 	return src, isNew
 }
@@ -39,7 +39,7 @@ func (p *pump) take(stream parley.Stream) *source {
 func (p *pump) renew(old *source) *source {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	src, _ := p.source(old.stream)
+	src, _ := p.source(old.kind, old.stream)
 	src.exact, src.exactQoS = old.exact, old.exactQoS
 	src.member, src.memberQoS = old.member, old.memberQoS
 	return src
@@ -55,30 +55,31 @@ func (p *pump) regain(stream parley.Stream) (src *source, isNew bool) {
 		return nil, false
 	}
 	delete(p.barred, stream)
-	src, isNew = p.source(stream)
+	src, isNew = p.source(stream.Kind(), stream)
 	src.exact, src.exactQoS = true, qos
 	return src, isNew
 }
 
 // attachMember does the same for a stream of a membership filter. Without such a
 // filter it returns nil.
-func (p *pump) attachMember(stream parley.Stream) (src *source, isNew bool) {
+func (p *pump) attachMember(kind parley.TopicKind, stream parley.Stream) (src *source, isNew bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.membership {
+	qos, ok := p.members[kind]
+	if !ok {
 		return nil, false
 	}
-	src, isNew = p.source(stream)
-	src.member, src.memberQoS = true, p.memberQoS
+	src, isNew = p.source(kind, stream)
+	src.member, src.memberQoS = true, qos
 	return src, isNew
 }
 
 // source returns the source of stream, made if need be. The lock is held.
-func (p *pump) source(stream parley.Stream) (src *source, isNew bool) {
+func (p *pump) source(kind parley.TopicKind, stream parley.Stream) (src *source, isNew bool) {
 	if src, ok := p.sources[stream]; ok {
 		return src, false
 	}
-	src = &source{pump: p, stream: stream, topic: stream.Topic(), held: true}
+	src = &source{pump: p, kind: kind, stream: stream, topic: stream.Topic(), held: true}
 	p.sources[stream] = src
 	return src, true
 }

@@ -75,16 +75,16 @@ func (s *session) startsFrom(ctx context.Context, t parley.Topic, from *start) (
 
 // startsAnew returns the first position of all conversations behind a filter.
 func (s *session) startsAnew(ctx context.Context, t parley.Topic, from *start) ([]parley.Cursor, error) {
-	if t.Kind != parley.TopicMessages || *from != (start{}) {
+	if !isMembership(t) || *from != (start{}) {
 		return nil, badStart("is 0 for a filter of several conversations")
 	}
-	conversations, err := s.broker.log.TakingPart(ctx, s.who, 0)
+	heads, err := s.broker.log.Streams(ctx, s.who, t.Kind, 0)
 	if err != nil {
-		return nil, fmt.Errorf("list conversations: %w", err)
+		return nil, fmt.Errorf("list streams: %w", err)
 	}
-	starts := make([]parley.Cursor, len(conversations))
-	for i, c := range conversations {
-		starts[i] = s.cursor(c.Stream(), 0)
+	starts := make([]parley.Cursor, len(heads))
+	for i, h := range heads {
+		starts[i] = s.cursor(h.Stream, 0)
 	}
 	return starts, nil
 }

@@ -14,6 +14,8 @@ type Stats struct {
 	RecordRetries    int64 // tries of the log that failed and were made again
 	Delivered        int64 // entries sent
 	Acknowledged     int64 // deliveries acknowledged
+	Signals          int64 // signals passed on, if only to nobody
+	SignalsDropped   int64 // signals that were too many, or for a client that does not read
 	TooBig           int64 // entries not sent because the client takes no packet of that size
 	Panics           int64 // connections ended by a panic
 }
@@ -22,6 +24,7 @@ type stats struct {
 	connected, connects, refusedConnects, turnedAway, takeovers atomic.Int64
 	published, refusedPublishes, recordRetries                  atomic.Int64
 	delivered, acknowledged, tooBig, panics                     atomic.Int64
+	signals, signalsDropped                                     atomic.Int64
 }
 
 // Stats returns the counters.
@@ -31,6 +34,6 @@ func (b *Broker) Stats() Stats {
 		Connected: s.connected.Load(), Connects: s.connects.Load(), RefusedConnects: s.refusedConnects.Load(),
 		TurnedAway: s.turnedAway.Load(), Takeovers: s.takeovers.Load(),
 		Published: s.published.Load(), RefusedPublishes: s.refusedPublishes.Load(), RecordRetries: s.recordRetries.Load(),
-		Delivered: s.delivered.Load(), Acknowledged: s.acknowledged.Load(), TooBig: s.tooBig.Load(), Panics: s.panics.Load(),
+		Delivered: s.delivered.Load(), Acknowledged: s.acknowledged.Load(), Signals: s.signals.Load(), SignalsDropped: s.signalsDropped.Load(), TooBig: s.tooBig.Load(), Panics: s.panics.Load(),
 	}
 }

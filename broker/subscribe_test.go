@@ -19,7 +19,7 @@ func TestFiltersAreAnsweredOneByOne(t *testing.T) {
 	mine, theirs := w.conversation(visitor, 1), w.conversation(w.visitor(), 1)
 	own := "p1/" + w.site.ID
 	errorsOf := func(c parley.Credentials) string { return own + "/d/" + c.Identity.ClientID() + "/errors" }
-	const granted, denied, invalid = 1, 0x87, 0x8f
+	const once, granted, denied, invalid = 0, 1, 0x87, 0x8f // once: at QoS 0
 	for _, test := range []struct {
 		filter         string
 		visitor, agent byte
@@ -62,11 +62,21 @@ func TestFiltersAreAnsweredOneByOne(t *testing.T) {
 		{own + "/c/" + mine + "\u202e/messages", invalid, invalid},
 		{"p1/" + w.other.ID + "/c/+/messages", denied, denied},
 		{"p1/" + w.other.ID + "/c/" + mine + "/messages", denied, denied},
-		{own + "/c/+/notes", denied, invalid}, // reserved
-		{own + "/c/+/signals", invalid, invalid},
+		{own + "/c/+/notes", denied, granted},
+		{own + "/c/" + mine + "/notes", denied, granted},
+		{own + "/c/cnv_unborn/notes", denied, denied},
+		{own + "/c/+/notes/send", invalid, invalid},
+		{own + "/c/" + mine + "/notes/send", denied, denied},
+		{"p1/" + w.other.ID + "/c/+/notes", denied, denied},
+		{own + "/c/+/signals", once, once},
+		{own + "/c/" + mine + "/signals", once, once},
+		{own + "/c/" + theirs + "/signals", denied, once},
+		{own + "/c/cnv_unborn/signals", once, denied},
+		{"p1/" + w.other.ID + "/c/+/signals", denied, denied},
 		{own + "/presence/+", denied, granted},
-		{own + "/visits/+", denied, invalid},
-		{own + "/u/" + visitor.Identity.User + "/events", invalid, denied},
+		{own + "/visits/+", denied, invalid}, // reserved
+		{own + "/u/" + visitor.Identity.User + "/events", granted, denied},
+		{own + "/u/" + agent.Identity.User + "/events", denied, granted},
 	} {
 		for _, reader := range []struct {
 			who  parley.Credentials

@@ -29,6 +29,8 @@ func (n *node) brokerSamples() []api.Sample {
 		counter("mqtt_deliveries", "Entries sent to devices.", s.Delivered),
 		counter("mqtt_deliveries_acknowledged", "Deliveries acknowledged by devices.", s.Acknowledged),
 		counter("mqtt_deliveries_too_big", "Entries not sent because the device takes no packet of that size.", s.TooBig),
+		counter("mqtt_signals", "Signals told to devices.", s.Signals),
+		counter("mqtt_signals_dropped", "Signals that vanished: too many, too late, or a device that reads slowly.", s.SignalsDropped),
 		counter("mqtt_panics", "Connections ended by a panic.", s.Panics),
 	}
 }
