@@ -24,8 +24,7 @@ func (s size) diskAlone(ctx context.Context, _ *rig, _ uint64) (values []float64
 	if err != nil {
 		return nil, fmt.Errorf("measure the disk: %w", err)
 	}
-	defer func() { _ = os.Remove(f.Name()) }()
-	defer f.Close()
+	defer func() { _, _ = f.Close(), os.Remove(f.Name()) }()
 	if _, err := f.Write(make([]byte, diskFile)); err != nil {
 		return nil, fmt.Errorf("measure the disk: %w", err)
 	}
