@@ -197,3 +197,89 @@ func (c *client) expectAtLeast(conversation string, ids []string) {
 		}
 	}
 }
+
+// The connection ends while its subscriptions are being taken up again: what it
+// was not told yet is still owed.
+func TestConnectionThatEndsBeforeItIsServed(t *testing.T) {
+	w := newWorld(t)
+	who := w.visitor()
+	id := w.conversation(who, 1)
+	c := w.resume(t, who, 5)
+	c.followMessages()
+	await(t, func() string { return w.following(who) })
+	w.age()
+	w.away(c)
+	w.write(who, id, 3)
+	w.store.failListing.Store(true)
+	c = w.resume(t, who, 5)
+	awaitCount(t, "tries to list", 1, func() int64 { return min(w.store.listings.Load(), 1) })
+	w.age()
+	w.away(c)
+	w.store.failListing.Store(false)
+	c = w.resume(t, who, 5)
+	c.expectTexts(id, w.texts(id)[1:])
+}
+
+// A kept session that its device wants to end with this connection goes on from
+// where it was, and is gone after it.
+func TestKeptSessionIsContinuedOnce(t *testing.T) {
+	for name, takeover := range map[string]bool{"after an absence": false, "by a takeover": true} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			who := w.visitor()
+			id := w.conversation(who, 1)
+			c := w.resume(t, who, 5)
+			c.follow(c.messagesTopic(id))
+			w.write(who, id, 3)
+			c.expectTexts(id, w.texts(id)[1:])
+			c.ping()
+			if !takeover {
+				w.away(c)
+				w.write(who, id, 2)
+			}
+			seen := len(w.texts(id))
+			if !takeover {
+				seen -= 2
+			}
+			l := as(who, 5)
+			l.clean = false
+			c, ack := w.try(t, l)
+			c.who = who.Identity
+			if !ack.SessionPresent {
+				t.Error("the session is not present")
+			}
+			w.write(who, id, 1)
+			c.expectTexts(id, w.texts(id)[seen:])
+			w.away(c)
+			if _, ack := w.try(t, l); ack.SessionPresent {
+				t.Error("the session is still present")
+			}
+		})
+	}
+}
+
+// A draft that comes too soon is told so, and what is behind it is not held up.
+func TestRateLimitIsTold(t *testing.T) {
+	versions(t, func(t *testing.T, version byte) {
+		w := newWorld(t)
+		w.burst = 2
+		w.restart()
+		who := w.visitor()
+		c := w.connect(t, who, version)
+		c.follow(c.errorsTopic())
+		open := []string{parley.NewID(parley.PrefixConversation), parley.NewID(parley.PrefixConversation)}
+		for _, id := range open {
+			c.expectAck(c.post(id, draft()))
+		}
+		soon := draft()
+		limited := c.post(parley.NewID(parley.PrefixConversation), soon)
+		behind := c.post(open[0], draft())
+		if ack := c.ackOf(limited); version == 5 && ack.ReasonCode != packets.ErrQuotaExceeded.Code {
+			t.Errorf("PUBACK %#x", ack.ReasonCode)
+		}
+		if r := c.expectRefusal(); r.ID != soon.ID || r.Code != parley.CodeRateLimited || !r.Retry {
+			t.Errorf("errors told %+v", r)
+		}
+		c.expectAck(behind)
+	})
+}

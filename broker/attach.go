@@ -19,30 +19,37 @@ const attachPause = 200 * time.Millisecond
 // resumed says that the device has come back with them: of conversations that
 // have not changed since it left, it has everything.
 func (s *session) startAll(subs []parley.Subscription, resumed bool) {
-	defer func() {
-		s.mu.Lock()
-		s.attaching -= len(subs)
-		s.mu.Unlock()
-	}()
 	for _, sub := range subs {
-		for s.pump.ctx.Err() == nil {
-			err := s.attach(s.pump.ctx, sub, resumed)
-			if !s.holds(sub.Filter) { // unsubscribed meanwhile
-				s.detachFilter(sub.Filter)
-				break
-			}
-			if err == nil {
-				break
-			}
-			if !parley.ErrorOf(err).Code.Retry() {
-				s.broker.options.Logger.Info("subscription dropped", "device", s.device, "filter", sub.Filter, "error", err)
-				s.drop(sub.Filter)
-				break
-			}
-			s.broker.options.Logger.Warn("subscription is waiting for the store", "device", s.device, "error", err)
-			s.pump.rest(attachPause)
+		if !s.begun(sub, resumed) {
+			return // what has not begun stays counted: the device may lack something
 		}
+		s.attachingMore(-1)
 	}
+}
+
+// begun attaches one subscription, or finds that it is not to be. It returns
+// false when the connection ends before that.
+func (s *session) begun(sub parley.Subscription, resumed bool) bool {
+	for s.pump.ctx.Err() == nil {
+		err := s.attach(s.pump.ctx, sub, resumed)
+		if !s.holds(sub.Filter) { // unsubscribed meanwhile
+			s.detachFilter(sub.Filter)
+			return true
+		}
+		if err == nil {
+			return true
+		}
+		if !parley.ErrorOf(err).Code.Retry() {
+			s.broker.options.Logger.Info("subscription dropped", "device", s.device, "filter", sub.Filter, "error", err)
+			s.drop(sub.Filter)
+			return true
+		}
+		if s.pump.ctx.Err() == nil {
+			s.broker.options.Logger.Warn("subscription is waiting for the store", "device", s.device, "error", err)
+		}
+		s.pump.rest(attachPause)
+	}
+	return false
 }
 
 // attach starts the deliveries of one granted filter. Doing it again changes

@@ -30,8 +30,9 @@ type conn struct {
 	idle    time.Duration // after which a silent client is given up, 0 for never; of the reading goroutine
 	idleSet time.Time     // when the read deadline was set last
 
-	mu     sync.Mutex // one packet, or run of packets, at a time
-	broken error
+	mu      sync.Mutex // one packet, or run of packets, at a time
+	broken  error
+	writeBy int64 // the write deadline that is set, Unix nanoseconds
 
 	left      atomic.Bool // the client has gone or has said goodbye: what ends the connection is no fault of its own
 	closing   sync.Once
@@ -89,12 +90,16 @@ func (c *conn) Write(p []byte) (int, error) {
 }
 
 func (c *conn) writeSome(p []byte) (int, error) {
-	until := time.Now().Add(time.Duration(c.writeTime.Load())).UnixNano()
+	bound := c.writeTime.Load()
+	until := time.Now().UnixNano() + bound
 	for end := int64(-1); end != c.endBy.Load(); { // again if hurry came in between
 		if end = c.endBy.Load(); end > 0 {
 			until = min(until, end)
 		}
-		_ = c.Conn.SetWriteDeadline(time.Unix(0, until))
+		if c.writeBy > until || c.writeBy < until-bound/16 { // moving it costs a tenth of a small write
+			_ = c.Conn.SetWriteDeadline(time.Unix(0, until))
+			c.writeBy = until
+		}
 	}
 	return c.Conn.Write(p)
 }

@@ -29,8 +29,10 @@ type fickleStore struct {
 	tries  [][]string // ids of each try that was made to fail
 
 	asked       atomic.Int64 // positions read
-	failDelete  atomic.Bool  // sessions cannot be deleted
-	hangCursors atomic.Bool  // saves of cursors answer nothing until their time is up
+	listings    atomic.Int64 // tries to list conversations that were made to fail
+	failListing atomic.Bool
+	failDelete  atomic.Bool // sessions cannot be deleted
+	hangCursors atomic.Bool // saves of cursors answer nothing until their time is up
 }
 
 // fail makes writes of entries fail until repair.
@@ -81,6 +83,10 @@ func (s *fickleStore) afterListing(fn func()) {
 }
 
 func (s *fickleStore) Conversations(ctx context.Context, q bridge.ConversationQuery) ([]parley.Conversation, error) {
+	if s.failListing.Load() {
+		s.listings.Add(1)
+		return nil, errDisk
+	}
 	found, err := s.Store.Conversations(ctx, q)
 	s.mu.Lock()
 	fn := s.listed

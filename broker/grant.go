@@ -54,14 +54,14 @@ func (s *session) grant(ctx context.Context, sub parley.Subscription, from *star
 
 // hold makes a granted filter one of the session's.
 func (s *session) hold(ctx context.Context, save parley.SubscriptionSave) error {
-	if s.keeps() {
+	if s.stored() {
 		if err := s.broker.options.Sessions.SaveSubscription(ctx, s.device, s.generation, save); err != nil {
 			return fmt.Errorf("save subscription: %w", err)
 		}
 	}
 	if save.Reset {
 		s.restart(save.Starts)
-	} else if !s.keeps() {
+	} else if !s.stored() {
 		s.put(save.Starts)
 	}
 	s.mu.Lock()

@@ -188,7 +188,11 @@ func (h *hook) OnPacketEncode(cl *mqtt.Client, pk packets.Packet) packets.Packet
 	s := sessionOf(cl)
 	if s == nil {
 		if cl.Properties.ProtocolVersion < 5 && pk.ReasonCode >= packets.ErrUnspecifiedError.Code {
+			identifier := pk.ReasonCode == packets.ErrClientIdentifierNotValid.Code
 			pk.ReasonCode = refusedWill.v3.Code // of the engine's own checks; 3.1.1 has codes up to 5 only
+			if identifier {
+				pk.ReasonCode = refusedIdentifier.v3.Code
+			}
 		}
 		return pk
 	}

@@ -27,8 +27,8 @@ func (s *session) position(ctx context.Context, stream parley.Stream) (int64, er
 
 // learn reads the positions in streams that are not known yet.
 func (s *session) learn(ctx context.Context, streams []parley.Stream) error {
-	if !s.keeps() {
-		return nil // nothing is stored of a device that will not come back
+	if !s.stored() {
+		return nil
 	}
 	s.mu.Lock()
 	unknown := slices.DeleteFunc(slices.Clone(streams), func(stream parley.Stream) bool {
@@ -56,6 +56,10 @@ func (s *session) learn(ctx context.Context, streams []parley.Stream) error {
 	}
 	return nil
 }
+
+// stored reports whether the store holds anything of the device: not of one that
+// came anew and will not come back.
+func (s *session) stored() bool { return s.present || s.keeps() }
 
 // placed reports whether the device has a position in stream, or holds its own
 // topic, which has placed it.

@@ -67,14 +67,17 @@ func (p *presence) left(user, device string) {
 		return
 	}
 	delete(w.devices, device)
-	if len(w.devices) == 0 {
+	last := len(w.devices) == 0
+	if last {
 		w.leaving = time.AfterFunc(p.grace, func() { p.gone(user, w) })
 		if p.closed {
 			w.leaving.Stop()
 		}
 	}
 	p.mu.Unlock()
-	p.changed(user)
+	if !last {
+		p.changed(user)
+	}
 }
 
 // gone forgets a user who has not come back.
@@ -99,7 +102,7 @@ func (p *presence) of(user string) standing {
 	if !ok {
 		return standing{User: id}
 	}
-	return standing{User: id, Online: true, Devices: len(w.devices), Since: w.since}
+	return standing{User: id, Online: true, Devices: max(len(w.devices), 1), Since: w.since}
 }
 
 // everybody returns the user keys of a site that are online.

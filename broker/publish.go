@@ -2,7 +2,6 @@ package broker
 
 import (
 	"context"
-	"log/slog"
 	"time"
 
 	"github.com/mochi-mqtt/server/v2/packets"
@@ -62,6 +61,9 @@ func (in *inbound) recordRun(batch []packets.Packet, first read, drafts []parley
 	ok := in.insist(func(ctx context.Context) error {
 		var err error
 		answers, err = record(ctx, s.who, first.conversation, drafts)
+		if e := parley.ErrorOf(err); e != nil && e.Code == parley.CodeRateLimited {
+			answers, err = refuseEach(drafts, e), nil // told at once: waiting would hold up what is behind
+		}
 		return err
 	})
 	if !ok {
@@ -118,6 +120,15 @@ func (in *inbound) acknowledge(acks []byte, n int) {
 	crash.At(crash.AckWritten)
 }
 
+// refuseEach answers the same refusal to every draft.
+func refuseEach(drafts []parley.Draft, refusal *parley.Error) []parley.Appended {
+	answers := make([]parley.Appended, len(drafts))
+	for i := range answers {
+		answers[i].Err = refusal
+	}
+	return answers
+}
+
 // insist tries until it succeeds, or gives up after the broker's RecordTimeout
 // or with the connection.
 func (in *inbound) insist(try func(context.Context) error) bool {
@@ -132,11 +143,7 @@ func (in *inbound) insist(try func(context.Context) error) bool {
 		}
 		s.broker.stats.recordRetries.Add(1)
 		if s.pump.ctx.Err() != nil || time.Now().Add(pause).After(deadline) {
-			level := slog.LevelWarn
-			if parley.ErrorOf(err).Code == parley.CodeRateLimited {
-				level = slog.LevelInfo // the client's doing, as often as it likes
-			}
-			s.broker.options.Logger.Log(ctx, level, "publish not recorded", "device", s.device, "error", err)
+			s.broker.options.Logger.Warn("publish not recorded", "device", s.device, "error", err)
 			return false
 		}
 		select {

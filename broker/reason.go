@@ -41,13 +41,13 @@ var (
 	refusedForNow     = refused{packets.ErrServerUnavailable, packets.Code{Code: 3, Reason: "server unavailable"}, closeGoingAway}
 )
 
-// reasonOf translates a refusal of a publish for MQTT 5. Codes that pass by
-// themselves never reach it: they are not acknowledged.
+// reasonOf translates a refusal of a publish for MQTT 5. What the store could not
+// do never reaches it: that is not acknowledged.
 func reasonOf(e *parley.Error) packets.Code {
 	switch e.Code {
 	case parley.CodeInvalid:
 		return packets.ErrPayloadFormatInvalid
-	case parley.CodeTooLarge:
+	case parley.CodeTooLarge, parley.CodeRateLimited:
 		return packets.ErrQuotaExceeded
 	case parley.CodeForbidden, parley.CodeNotFound, parley.CodeUnauthenticated:
 		return packets.ErrNotAuthorized

@@ -95,13 +95,10 @@ func (s *session) restart(starts []parley.Cursor) {
 	s.mu.Lock()
 	s.since, s.seenSaved = 0, 0
 	s.mu.Unlock()
+	s.put(starts) // first: a source may be made for another filter meanwhile
 	for _, c := range starts {
-		old := s.pump.take(c.Stream)
-		if old != nil {
+		if old := s.pump.take(c.Stream); old != nil {
 			s.broker.hub.undeliver(old)
-		}
-		s.put([]parley.Cursor{c})
-		if old != nil {
 			s.broker.hub.deliver(s.pump.renew(old))
 		}
 	}

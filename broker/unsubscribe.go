@@ -48,7 +48,7 @@ func (s *session) unsubscribe(ctx context.Context, filter string) {
 	}
 	streams := s.detach(t)
 	s.leave(streams)
-	if !s.keeps() {
+	if !s.stored() {
 		return
 	}
 	s.broker.cursors.drop(s, func(stream parley.Stream) bool { return slices.Contains(streams, stream) })
@@ -67,7 +67,7 @@ func (s *session) leaveMembership(ctx context.Context, t parley.Topic) {
 		return stream.Kind() == t.Kind && !slices.Contains(exact, stream)
 	}
 	s.leaveAll(left)
-	if !s.keeps() {
+	if !s.stored() {
 		return
 	}
 	s.broker.cursors.drop(s, left)

@@ -48,6 +48,7 @@ type world struct {
 	tokenLife   time.Duration // 0: long
 	hash        string
 	running     bool
+	burst       int // conversations that a visitor opens at once
 
 	mu      sync.Mutex
 	secrets []string
@@ -62,7 +63,7 @@ func newWorld(t testing.TB, change ...func(*broker.Options)) *world {
 
 func newWorldIn(t testing.TB, dir string, change ...func(*broker.Options)) *world {
 	t.Helper()
-	w := &world{t: t, dir: dir, log: &logBook{}, secrets: []string{canary}}
+	w := &world{t: t, dir: dir, log: &logBook{}, secrets: []string{canary}, burst: 10_000}
 	w.options = broker.Options{
 		Logger: w.log.logger(),
 		AllowOrigin: func(_ context.Context, site, origin string) bool {
@@ -92,7 +93,7 @@ func (w *world) start() {
 	options := w.options
 	options.Auth, options.Sessions = w.access, w.store
 	w.broker = broker.New(options)
-	w.bridge, err = bridge.New(ctx, w.store, bridge.Options{Logger: w.options.Logger, NewConversations: 10_000}, w.broker)
+	w.bridge, err = bridge.New(ctx, w.store, bridge.Options{Logger: w.options.Logger, NewConversations: w.burst}, w.broker)
 	must(w.t, err)
 	must(w.t, w.broker.Start(w.bridge))
 	l, err := net.Listen("tcp", "127.0.0.1:0")
