@@ -102,10 +102,7 @@ func (s *session) mayStill(ctx context.Context, t parley.Topic) error {
 		if t.Wildcard() {
 			return nil
 		}
-		c, err := s.mayReadExactly(ctx, t.Conversation)
-		if err == nil && t.Kind == parley.TopicNotes {
-			err = s.who.MayIn(parley.ActionNote, c)
-		}
+		_, err := s.mayFollow(ctx, t)
 		return err
 	}
 	return errNothingHere()
@@ -115,20 +112,26 @@ func (s *session) mayStill(ctx context.Context, t parley.Topic) error {
 // and whether it is in a conversation that the user takes part in.
 func (s *session) readable(ctx context.Context, t parley.Topic) (head int64, own bool, err error) {
 	if t.Kind == parley.TopicMessages || t.Kind == parley.TopicNotes {
-		c, err := s.mayReadExactly(ctx, t.Conversation)
-		if err != nil || t.Kind == parley.TopicMessages {
-			return c.Head, s.who.TakesPart(c), err
-		}
-		if err := s.who.MayIn(parley.ActionNote, c); err != nil {
-			return 0, false, err
-		}
+		c, err := s.mayFollow(ctx, t)
 		own = s.who.TakesPart(c)
+		if err != nil || t.Kind == parley.TopicMessages {
+			return c.Head, own, err
+		}
 	}
 	stream, _ := t.Stream()
 	if head, err = s.broker.log.Head(ctx, stream); err != nil {
 		return 0, false, fmt.Errorf("read head: %w", err)
 	}
 	return head, own, nil
+}
+
+// mayFollow returns the conversation of a topic that the user may follow now.
+func (s *session) mayFollow(ctx context.Context, t parley.Topic) (parley.Conversation, error) {
+	c, err := s.mayReadExactly(ctx, t.Conversation)
+	if err == nil && t.Kind == parley.TopicNotes {
+		err = s.who.MayIn(parley.ActionNote, c)
+	}
+	return c, err
 }
 
 func (s *session) memberStarts(ctx context.Context, kind parley.TopicKind) ([]parley.Cursor, error) {

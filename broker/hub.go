@@ -62,7 +62,6 @@ func (h *hub) here(s *session) bool {
 func (h *hub) leave(s *session) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	s.left = true
 	if h.devices[s.device] == s {
 		delete(h.devices, s.device)
 	}
@@ -101,71 +100,31 @@ func (h *hub) each(fn func(*session)) {
 	all.Wait()
 }
 
-func (h *hub) watchQueue(s *session) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if !s.left {
-		if h.here(s) {
-			put(h.queues, s.who.Site, s)
-		}
-	}
-}
+func (h *hub) watchQueue(s *session) { enroll(h, h.queues, s.who.Site, s) }
 
-func (h *hub) unwatchQueue(s *session) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	remove(h.queues, s.who.Site, s)
-}
+func (h *hub) unwatchQueue(s *session) { expel(h, h.queues, s.who.Site, s) }
 
 // watch tells s about every change of one conversation.
-func (h *hub) watch(stream parley.Stream, s *session) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if !s.left {
-		if h.here(s) {
-			put(h.watches, stream, s)
-		}
-	}
-}
+func (h *hub) watch(stream parley.Stream, s *session) { enroll(h, h.watches, stream, s) }
 
-func (h *hub) unwatch(stream parley.Stream, s *session) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	remove(h.watches, stream, s)
-}
+func (h *hub) unwatch(stream parley.Stream, s *session) { expel(h, h.watches, stream, s) }
 
 // bar tells s about decisions in a conversation that it may not read now but is
 // subscribed to, until unbar.
 func (h *hub) bar(stream parley.Stream, s *session) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if !s.left {
-		if h.here(s) && s.pump.isBarred(stream) {
-			put(h.barred, stream, s)
-		}
+	if h.here(s) && s.pump.isBarred(stream) {
+		put(h.barred, stream, s)
 	}
 }
 
-func (h *hub) unbar(stream parley.Stream, s *session) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	remove(h.barred, stream, s)
-}
+func (h *hub) unbar(stream parley.Stream, s *session) { expel(h, h.barred, stream, s) }
 
 // listen tells s the signals of one conversation.
-func (h *hub) listen(stream parley.Stream, s *session) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if !s.left && h.here(s) {
-		put(h.listeners, stream, s)
-	}
-}
+func (h *hub) listen(stream parley.Stream, s *session) { enroll(h, h.listeners, stream, s) }
 
-func (h *hub) unlisten(stream parley.Stream, s *session) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	remove(h.listeners, stream, s)
-}
+func (h *hub) unlisten(stream parley.Stream, s *session) { expel(h, h.listeners, stream, s) }
 
 // hearing returns the sessions that may be listening to signals in c: those of
 // its visitor and agent, and those subscribed to it.
@@ -183,41 +142,29 @@ func (h *hub) hearing(c parley.Conversation) []*session {
 func (h *hub) deliver(src *source) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if !src.pump.session.left {
-		if h.here(src.pump.session) && !src.pump.gone(src) {
-			put(h.streams, src.stream, src)
-		}
+	if h.here(src.pump.session) && !src.pump.gone(src) {
+		put(h.streams, src.stream, src)
 	}
 }
 
-func (h *hub) undeliver(src *source) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	remove(h.streams, src.stream, src)
-}
+func (h *hub) undeliver(src *source) { expel(h, h.streams, src.stream, src) }
 
 // watchUser tells s who comes and goes; an empty user means everybody of its
 // site.
 func (h *hub) watchUser(s *session, user string) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	switch {
-	case s.left || !h.here(s):
-	case user == "":
-		put(h.everybody, s.who.Site, s)
-	default:
-		put(h.somebody, user, s)
+	if user == "" {
+		enroll(h, h.everybody, s.who.Site, s)
+		return
 	}
+	enroll(h, h.somebody, user, s)
 }
 
 func (h *hub) unwatchUser(s *session, user string) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
 	if user == "" {
-		remove(h.everybody, s.who.Site, s)
+		expel(h, h.everybody, s.who.Site, s)
 		return
 	}
-	remove(h.somebody, user, s)
+	expel(h, h.somebody, user, s)
 }
 
 // cameOrWent tells those who watch a user, by user key, that it did.
@@ -231,6 +178,22 @@ func (h *hub) cameOrWent(user string) {
 	for s := range h.somebody[user] {
 		s.pump.standings.changed(false, user)
 	}
+}
+
+// enroll puts s where it is told of k, unless its connection has ended.
+func enroll[K comparable](h *hub, m map[K]map[*session]struct{}, k K, s *session) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.here(s) {
+		put(m, k, s)
+	}
+}
+
+// expel takes v out again.
+func expel[K, V comparable](h *hub, m map[K]map[V]struct{}, k K, v V) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	remove(m, k, v)
 }
 
 func put[K, V comparable](m map[K]map[V]struct{}, k K, v V) {

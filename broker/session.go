@@ -49,7 +49,6 @@ type session struct {
 
 	ending sync.Once
 	ended  chan struct{}
-	left   bool // the hub forgot it and must not learn of it again; guarded by the hub's lock
 }
 
 func newSession(b *Broker, who parley.Identity, cl *mqtt.Client, c *conn, pk packets.Packet) *session {
