@@ -53,6 +53,23 @@ func await(ctx context.Context, token mqtt.Token, ended <-chan struct{}) error {
 	}
 }
 
+// hand lets paho take a packet, and returns its token. When the connection has
+// just ended, paho waits for as long as it may for somebody to write it: we do
+// not, so that we measure the server and not that. Who calls waits for handing
+// in the end.
+func hand(ctx context.Context, handing *sync.WaitGroup, ended <-chan struct{}, give func() mqtt.Token) (mqtt.Token, error) {
+	taken := make(chan mqtt.Token, 1)
+	handing.Go(func() { taken <- give() })
+	select {
+	case token := <-taken:
+		return token, nil
+	case <-ended:
+		return nil, errEnded
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
 type pahoFlight struct {
 	id    string
 	token mqtt.Token
@@ -100,7 +117,11 @@ func (p *Publisher) servePaho(ctx context.Context, token string) error {
 		if err != nil {
 			return err
 		}
-		flights <- pahoFlight{d.ID, client.Publish(topic, 1, false, payload)}
+		token, err := hand(ctx, &p.handing, ended, func() mqtt.Token { return client.Publish(topic, 1, false, payload) })
+		if err != nil {
+			return err
+		}
+		flights <- pahoFlight{d.ID, token}
 	}
 }
 
@@ -119,8 +140,11 @@ func (d *Subscriber) servePaho(ctx context.Context, token string) error {
 	if err := await(ctx, client.Connect(), ended); err != nil {
 		return fmt.Errorf("connect: %w", err)
 	}
-	subscription := client.Subscribe(d.filter(), 1, nil)
-	if err := await(ctx, subscription, ended); err != nil {
+	subscription, err := hand(ctx, &d.handing, ended, func() mqtt.Token { return client.Subscribe(d.filter(), 1, nil) })
+	if err == nil {
+		err = await(ctx, subscription, ended)
+	}
+	if err != nil {
 		return fmt.Errorf("subscribe: %w", err)
 	}
 	if sub, ok := subscription.(*mqtt.SubscribeToken); ok && sub.Result()[d.filter()] >= 0x80 {

@@ -50,6 +50,7 @@ type Publisher struct {
 	acked    atomic.Int64
 	refused  atomic.Int64
 	trouble  lastError
+	handing  sync.WaitGroup // what paho is still about to take
 }
 
 // NewPublisher returns a publisher of our own minimal MQTT 5 client, which sees
@@ -120,6 +121,7 @@ func (p *Publisher) Err() error { return p.trouble.load() }
 
 // Run connects, sends and reconnects until ctx ends.
 func (p *Publisher) Run(ctx context.Context) {
+	defer p.handing.Wait()
 	reconnect(ctx, p.endpoint, p.Session, &p.trouble, p.serve)
 }
 

@@ -26,6 +26,7 @@ type Subscriber struct {
 	subscribed chan struct{} // closed when a subscription was granted for the first time
 	granted    sync.Once
 	trouble    lastError
+	handing    sync.WaitGroup // what paho is still about to take
 
 	mu    sync.Mutex
 	shown map[string]map[int64]bool // conversation to seqs
@@ -67,6 +68,7 @@ func (d *Subscriber) Records() []checker.Record { return d.Journal.Records() }
 // Run connects, receives and reconnects until ctx ends. The session is kept
 // between connections.
 func (d *Subscriber) Run(ctx context.Context) {
+	defer d.handing.Wait()
 	reconnect(ctx, d.endpoint, d.Session, &d.trouble, d.serve)
 }
 
