@@ -3,6 +3,8 @@ package fault
 import (
 	"context"
 	"fmt"
+	"math"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -15,7 +17,14 @@ import (
 const (
 	crashSetting = "PARLEY_CRASH_AT" // as internal/crash reads it
 	reachTimeout = 30 * time.Second
-	kept         = 100 // messages that a writer has to send, at least, while it is fed
+	// caughtUpLimit is for what follows ready. The devices look for the server
+	// every 100 ms at most.
+	caughtUpLimit = 2 * time.Second
+	// A reader that is slower than four writers may owe its distance to the time
+	// before the crash: beyond so many entries another limit holds.
+	manyOwed      = 5_000
+	manyOwedLimit = 20 * time.Second
+	kept          = 100 // messages that a writer has to send, at least, while it is fed
 )
 
 // passes are the ones that kill: the first, the second, and one in full swing.
@@ -136,11 +145,26 @@ func (t *traffic) until(ctx context.Context, setting string) error {
 	return t.awaitCaughtUp(ctx)
 }
 
-// awaitCaughtUp measures how long it takes from ready until everything is
-// acknowledged, and everything that is stored is shown.
+// awaitCaughtUp measures how long it takes from ready until each kind of device
+// has seen everything acknowledged that it wrote, and until everything that is
+// stored is shown.
 func (t *traffic) awaitCaughtUp(ctx context.Context) error {
-	began := time.Now()
-	if err := t.drain(ctx); err != nil {
+	began, shown := time.Now(), t.leastShown()
+	waiting := slices.Clone(t.publishers)
+	err := await(ctx, drainTimeout, func() string {
+		waiting = slices.DeleteFunc(waiting, func(p *device.Publisher) bool {
+			if p.Pending() > 0 {
+				return false
+			}
+			t.result.took(string(p.Kind)+" sent max", time.Since(began), caughtUpLimit)
+			return true
+		})
+		if len(waiting) > 0 {
+			return fmt.Sprintf("%d writers have messages that are not acknowledged: %s", len(waiting), t.trouble())
+		}
+		return ""
+	})
+	if err != nil {
 		return err
 	}
 	heads, err := t.heads(ctx)
@@ -150,8 +174,31 @@ func (t *traffic) awaitCaughtUp(ctx context.Context) error {
 	if err := t.awaitShown(ctx, heads, drainTimeout); err != nil {
 		t.Log.Warn("a device did not catch up", "err", err)
 	}
-	t.result.took("caught up max", time.Since(began), 2*time.Second)
+	took, owed := time.Since(began), -shown
+	for _, n := range heads {
+		owed += n
+	}
+	t.Log.Debug("caught up", "ready", t.server.ReadyIn(), "owed", owed, "took", took)
+	t.result.measure("entries owed at ready max", float64(owed), "", 0)
+	if owed > manyOwed {
+		t.result.took(fmt.Sprintf("caught up with more than %d owed max", manyOwed), took, manyOwedLimit)
+		return nil
+	}
+	t.result.took("caught up max", took, caughtUpLimit)
 	return nil
+}
+
+// leastShown is how many entries the reader has shown that is farthest behind.
+func (t *traffic) leastShown() int {
+	least := math.MaxInt
+	for _, d := range t.subscribers {
+		n := 0
+		for _, s := range t.streams {
+			n += d.Shown(s.conversation)
+		}
+		least = min(least, n)
+	}
+	return least
 }
 
 // end brings up a server that stays, and waits for what is settled beside the
