@@ -19,7 +19,9 @@ function play(part) {
   client.on("refused", (refusal) => note({ event: "refused", conversation: part.conversation, id: refusal.id }));
   conversation = client.conversation(part.conversation);
   let next = 0;
-  conversation.subscribe(() => {
+  let changed = false;
+  const look = () => {
+    changed = false;
     for (const item of conversation.items().slice(0)) {
       if (item.kind === "own") {
         const { draft, state } = item.message;
@@ -31,6 +33,11 @@ function play(part) {
         note({ event: "shown", conversation: part.conversation, seq, id, sender, type, body });
       }
     }
+  };
+  // As a page that draws once for many changes: each look goes through all there is.
+  conversation.subscribe(() => {
+    if (!changed) setImmediate(look);
+    changed = true;
   });
   client.start();
 }
