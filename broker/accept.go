@@ -36,7 +36,7 @@ func (b *Broker) accept(l net.Listener) {
 
 func (b *Broker) wrap(c net.Conn) *conn {
 	keepAliveTCP(c)
-	w := &conn{Conn: c, socket: c, network: networkOf(c.RemoteAddr())}
+	w := &conn{Conn: c, socket: c, intake: intakeOf(c), network: networkOf(c.RemoteAddr())}
 	w.writeTime.Store(int64(b.options.WriteTimeout))
 	return w
 }
@@ -54,28 +54,50 @@ func (b *Broker) serve(c *conn) {
 		dropped.closeCode.CompareAndSwap(0, closeTooMany)
 		_ = dropped.Close()
 	}
-	go func() {
-		defer func() { b.gate.leave(c) }()
-		b.run(c)
-	}()
+	_ = c.SetReadDeadline(time.Now().Add(b.options.ConnectTimeout))
+	go b.run(c)
 }
 
-// run gives the connection to the engine. Whatever happens in there, the panic
-// that a 7-byte SUBSCRIBE causes included, ends this connection only.
+// run is a stretch of a connection: its login, or waiting for packets and dealing
+// with those that have come in. What these need of a stack would stay with the
+// connection while it is silent, so the next stretch is a goroutine of its own.
+// A panic in there ends this connection only.
 func (b *Broker) run(c *conn) {
-	_ = c.SetReadDeadline(time.Now().Add(b.options.ConnectTimeout))
+	goesOn := false
 	defer func() {
 		if p := recover(); p != nil {
 			b.stats.panics.Add(1)
 			c.closeCode.CompareAndSwap(0, closeFault)
 			b.options.Logger.Error("panic in a connection", "panic", fmt.Sprint(p), "remote", c.RemoteAddr().String(), "stack", string(debug.Stack()))
 		}
-		if s := c.session.Load(); s != nil {
-			s.end()
+		if goesOn {
+			go b.run(c)
+			return
 		}
-		_ = c.Close()
+		b.finish(c)
 	}()
-	if err := b.engine.EstablishConnection(engineListener, c); err != nil {
+	goesOn = b.stretch(c)
+}
+
+func (b *Broker) stretch(c *conn) bool {
+	var err error
+	if c.client == nil {
+		err = b.greet(c)
+	} else if err = c.await(); err == nil {
+		err = b.receive(c)
+	}
+	if err != nil {
 		b.options.Logger.Debug("connection ended", "error", err, "remote", c.RemoteAddr().String())
 	}
+	return err == nil
+}
+
+// finish releases everything that a connection held.
+func (b *Broker) finish(c *conn) {
+	if s := c.session.Load(); s != nil {
+		s.end()
+	}
+	_ = c.Close()
+	c.release()
+	b.gate.leave(c)
 }

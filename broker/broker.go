@@ -8,6 +8,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"sync"
@@ -20,17 +21,14 @@ import (
 
 // Limits announced to clients.
 const (
-	ReceiveMaximum  = 64        // unacknowledged publishes of one client
-	MaxPacketBytes  = 256 << 10 // of one packet
-	MaxFilters      = 50        // subscriptions of one session
-	DefaultWindow   = 32        // unacknowledged deliveries to a client that names no Receive Maximum
-	MaxWindow       = 1024      // and to one that names a high one
-	connectBytes    = 16 << 10  // of a CONNECT packet
-	engineListener  = "parley"  // every connection belongs to this Mochi listener
-	outboundPackets = 64        // Mochi's own queue per client, which carries nothing of ours
-	readBuffer      = 2 << 10   // per connection
-	lengthBytes     = 3         // that the length of a packet of MaxPacketBytes takes
-	neverInSeconds  = 365 * 24 * 3600
+	ReceiveMaximum = 64        // unacknowledged publishes of one client
+	MaxPacketBytes = 256 << 10 // of one packet
+	MaxFilters     = 50        // subscriptions of one session
+	DefaultWindow  = 32        // unacknowledged deliveries to a client that names no Receive Maximum
+	MaxWindow      = 1024      // and to one that names a high one
+	connectBytes   = 16 << 10  // of a CONNECT packet
+	readBuffer     = 4 << 10   // lent to a connection that has something to read
+	engineBuffer   = 16        // Mochi's own per connection, the least: it reads nothing
 )
 
 // Authenticator tells who a token is. It must be cheap: it runs for every
@@ -194,28 +192,18 @@ func (b *Broker) Start(log Log) error {
 	b.log = log
 	b.engine = mqtt.New(&mqtt.Options{
 		Logger:                  quiet(b.options.Logger),
-		ClientNetReadBufferSize: readBuffer,
-		SysTopicResendInterval:  neverInSeconds, // our metrics are ours
+		ClientNetReadBufferSize: engineBuffer,
 		Capabilities: &mqtt.Capabilities{
-			MaximumClients:               1 << 20,
-			MaximumClientWritesPending:   outboundPackets,
-			MaximumSessionExpiryInterval: 1 << 31,                      // sessions are ours; see session.expiry
-			MaximumPacketSize:            MaxPacketBytes - lengthBytes, // the engine does not count them
+			MaximumClientWritesPending:   1,              // the engine's own queue, which carries nothing
+			MaximumSessionExpiryInterval: math.MaxUint32, // sessions are ours; see session.expiry
 			ReceiveMaximum:               ReceiveMaximum,
 			MaximumInflight:              ReceiveMaximum,
-			MinimumProtocolVersion:       4,
 			MaximumQos:                   1,
 			RetainAvailable:              1,
 			WildcardSubAvailable:         1,
 			Compatibilities:              mqtt.Compatibilities{NoInheritedPropertiesOnAck: true},
 		},
 	})
-	if err := b.engine.AddHook(&hook{broker: b}, nil); err != nil {
-		return fmt.Errorf("attach hook: %w", err)
-	}
-	if err := b.engine.Serve(); err != nil {
-		return fmt.Errorf("start mqtt engine: %w", err)
-	}
 	ctx, cancel := context.WithTimeout(context.Background(), sessionTime)
 	defer cancel()
 	if err := b.options.Sessions.AllLeft(ctx); err != nil {
@@ -266,9 +254,6 @@ func (b *Broker) Close(ctx context.Context) error {
 		b.presence.close()
 		b.sweeper.stop()
 		b.cursors.stop()
-		if b.engine != nil {
-			_ = b.engine.Close()
-		}
 	}()
 	select {
 	case <-done:

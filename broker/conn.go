@@ -7,10 +7,12 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	mqtt "github.com/mochi-mqtt/server/v2"
 )
 
-// conn is a client's connection as the engine sees it. It guards what comes in
-// before login, bounds every write, lets pumps write packets they encoded
+// conn is a client's connection. It reads packets without holding a buffer
+// between them, bounds every write, lets pumps write packets they encoded
 // themselves, and closes on the first write error: a packet that was written in
 // part must not be followed by another.
 type conn struct {
@@ -23,11 +25,13 @@ type conn struct {
 	closeWith func(code int)
 
 	loggedIn atomic.Bool
-	preamble preamble
-	inflow   inflow
 	session  atomic.Pointer[session]
+	intake   intake
 
-	idle    time.Duration // after which a silent client is given up, 0 for never; of the reading goroutine
+	// Of the goroutine that reads.
+	client  *mqtt.Client
+	got     *buffer       // what has come in and was not read yet
+	idle    time.Duration // after which a silent client is given up, 0 for never
 	idleSet time.Time     // when the read deadline was set last
 
 	mu      sync.Mutex // one packet, or run of packets, at a time
@@ -39,33 +43,74 @@ type conn struct {
 	closeCode atomic.Int32 // WebSocket close code, 0 for none
 }
 
-var (
-	errPreamble = errors.New("first packet is not a CONNECT of acceptable size")
-	errBroken   = errors.New("connection had a write error")
-)
+var errBroken = errors.New("connection had a write error")
 
-// Read passes bytes on, except for acknowledgements of deliveries, which it
-// handles; until login it also checks that they begin with a CONNECT of
-// acceptable size, before the engine allocates room for it.
-func (c *conn) Read(p []byte) (int, error) {
+// await waits, between packets, until one begins. Acknowledgements of deliveries
+// are taken out here, undecoded: they come as often as deliveries do.
+func (c *conn) await() error {
 	for {
-		n, err := c.Conn.Read(p)
-		if err != nil && !errors.Is(err, errNotBinary) {
-			c.left.Store(true)
-		}
-		if n > 0 && !c.loggedIn.Load() && !c.preamble.take(p[:n]) {
-			return 0, errPreamble
-		}
-		var acknowledged func(uint16)
-		if s := c.session.Load(); s != nil {
-			acknowledged = s.onAck
-		}
-		kept := c.inflow.take(p[:n], acknowledged)
-		if len(kept) > 0 || err != nil || n == 0 {
-			return len(kept), err
+		if err := c.fill(); err != nil {
+			return err
 		}
 		c.heard()
+		if s := c.session.Load(); s != nil {
+			for n := pubackIn(c.got.rest); n > 0; n = pubackIn(c.got.rest) {
+				s.acknowledged(uint16(c.got.rest[2])<<8 | uint16(c.got.rest[3]))
+				c.got.rest = c.got.rest[n:]
+			}
+		}
+		if len(c.got.rest) > 0 {
+			return nil
+		}
 	}
+}
+
+// fill waits until there are bytes that were not read.
+func (c *conn) fill() error {
+	if c.got != nil && len(c.got.rest) > 0 {
+		return nil
+	}
+	c.release()
+	got, err := c.intake.next()
+	if err != nil {
+		if !errors.Is(err, errNotBinary) {
+			c.left.Store(true)
+		}
+		return err
+	}
+	c.got = got
+	return nil
+}
+
+// release gives the buffer back.
+func (c *conn) release() {
+	if c.got != nil {
+		c.got.giveBack()
+		c.got = nil
+	}
+}
+
+// more reports whether the next packet has begun to come in.
+func (c *conn) more() bool { return c.got != nil && len(c.got.rest) > 0 }
+
+func (c *conn) readByte() (byte, error) {
+	if err := c.fill(); err != nil {
+		return 0, err
+	}
+	x := c.got.rest[0]
+	c.got.rest = c.got.rest[1:]
+	return x, nil
+}
+
+func (c *conn) readFull(p []byte) error {
+	for len(p) > 0 {
+		if err := c.fill(); err != nil {
+			return err
+		}
+		n := copy(p, c.got.rest)
+		c.got.rest, p = c.got.rest[n:], p[n:]
+	}
+	return nil
 }
 
 // writeChunk is how much one write bound is for: a phone on a slow link is no
@@ -117,32 +162,26 @@ func (c *conn) hurry(d time.Duration) {
 // up: moving the deadline for every packet costs more than the packet.
 const deadlineStep = 500 * time.Millisecond
 
-// SetDeadline sets the read deadline only: the engine means keep alive, and
-// writes have their own bound. Before login the connect deadline stands.
-func (c *conn) SetDeadline(t time.Time) error {
-	if !c.loggedIn.Load() {
-		return nil
-	}
-	now := time.Now()
-	idle := time.Duration(0)
-	if !t.IsZero() {
-		idle = t.Sub(now).Round(time.Second)
-	}
-	if idle == c.idle && now.Sub(c.idleSet) < deadlineStep {
-		return nil
-	}
-	c.idle, c.idleSet = idle, now
-	return c.SetReadDeadline(t)
-}
-
-// heard moves the read deadline after packets that the engine does not see.
-func (c *conn) heard() {
-	now := time.Now()
-	if c.idle == 0 || now.Sub(c.idleSet) < deadlineStep {
+// keepAlive begins to give up a client that is silent for one and a half times
+// its keep alive, 0 for never.
+func (c *conn) keepAlive(d time.Duration) {
+	c.idle, c.idleSet = d+d/2, time.Now()
+	if d == 0 {
+		_ = c.SetReadDeadline(time.Time{})
 		return
 	}
-	c.idleSet = now
-	_ = c.SetReadDeadline(now.Add(c.idle))
+	_ = c.SetReadDeadline(c.idleSet.Add(c.idle))
+}
+
+// heard moves the read deadline. Before login the connect deadline stands.
+func (c *conn) heard() {
+	if c.idle == 0 {
+		return
+	}
+	if now := time.Now(); now.Sub(c.idleSet) >= deadlineStep {
+		c.idleSet = now
+		_ = c.SetReadDeadline(now.Add(c.idle))
+	}
 }
 
 // Close closes the connection, once. A WebSocket is told why first: where nobody
@@ -160,37 +199,4 @@ func (c *conn) Close() error {
 		err = c.Conn.Close()
 	})
 	return err
-}
-
-// preamble checks the fixed header of the first packet as its bytes come in.
-type preamble struct {
-	seen   int // bytes of the fixed header so far
-	length int
-	done   bool
-}
-
-// take looks at the next bytes and reports whether the connection may go on.
-func (p *preamble) take(b []byte) bool {
-	for _, x := range b {
-		if p.done {
-			return true
-		}
-		if !p.next(x) {
-			return false
-		}
-	}
-	return true
-}
-
-func (p *preamble) next(x byte) bool {
-	p.seen++
-	if p.seen == 1 {
-		return x == 0x10 // CONNECT, flags 0
-	}
-	if p.seen > 4 {
-		return false // 16 KiB needs three length bytes at most
-	}
-	p.length |= int(x&0x7f) << (7 * (p.seen - 2))
-	p.done = x&0x80 == 0
-	return p.length <= connectBytes
 }

@@ -12,7 +12,7 @@ import (
 func pipedConn(t *testing.T, bound time.Duration) (*conn, net.Conn) {
 	ours, theirs := net.Pipe()
 	t.Cleanup(func() { _ = ours.Close(); _ = theirs.Close() })
-	c := &conn{Conn: ours, socket: ours}
+	c := &conn{Conn: ours, socket: ours, intake: intakeOf(ours)}
 	c.writeTime.Store(int64(bound))
 	return c, theirs
 }

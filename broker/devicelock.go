@@ -16,29 +16,36 @@ type deviceLocks struct {
 
 // deviceLock exists as long as somebody has it or waits for it.
 type deviceLock struct {
-	taken chan struct{} // holds one: the login that has it
-	users int           // guarded by deviceLocks.mu
+	taken  chan struct{} // holds one: the login that has it
+	users  int           // guarded by deviceLocks.mu, as newest is
+	newest chan struct{} // of the login that came last
+}
+
+// turn is a login's turn. unlock must be called.
+type turn struct {
+	unlock func()
+	newer  <-chan struct{} // closed when another login of the device has come
 }
 
 func newDeviceLocks() *deviceLocks { return &deviceLocks{locks: map[string]*deviceLock{}} }
 
-// lock waits for its turn until ctx ends. unlock must be called unless there is
-// an error.
-func (d *deviceLocks) lock(ctx context.Context, device string) (unlock func(), err error) {
-	l := d.use(device)
+// lock waits for its turn until ctx ends.
+func (d *deviceLocks) lock(ctx context.Context, device string) (turn, error) {
+	l, newer := d.use(device)
 	select {
 	case l.taken <- struct{}{}:
-		return func() {
+		unlock := func() {
 			<-l.taken
 			d.unuse(device, l)
-		}, nil
+		}
+		return turn{unlock: unlock, newer: newer}, nil
 	case <-ctx.Done():
 		d.unuse(device, l)
-		return nil, fmt.Errorf("wait for another login of the device: %w", ctx.Err())
+		return turn{}, fmt.Errorf("wait for another login of the device: %w", ctx.Err())
 	}
 }
 
-func (d *deviceLocks) use(device string) *deviceLock {
+func (d *deviceLocks) use(device string) (l *deviceLock, newer <-chan struct{}) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	l, ok := d.locks[device]
@@ -47,7 +54,11 @@ func (d *deviceLocks) use(device string) *deviceLock {
 		d.locks[device] = l
 	}
 	l.users++
-	return l
+	if l.newest != nil {
+		close(l.newest)
+	}
+	l.newest = make(chan struct{})
+	return l, l.newest
 }
 
 func (d *deviceLocks) unuse(device string, l *deviceLock) {

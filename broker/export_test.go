@@ -15,9 +15,9 @@ func (b *Broker) Held() []string {
 	var held []string
 	for what, n := range map[string]int{
 		"devices": len(h.devices), "users": len(h.users), "queues": len(h.queues), "streams": len(h.streams),
-		"watches": len(h.watches), "listeners": len(h.listeners), "barred": len(h.barred), "presence": len(h.everybody) + len(h.somebody), "logins": b.logins.count(), "engine clients": b.engine.Clients.Len(),
-		"engine subscriptions": int(b.engine.Info.Clone().Subscriptions), "connections": int(b.stats.connected.Load()),
-		"pending": b.Pending(),
+		"watches": len(h.watches), "listeners": len(h.listeners), "barred": len(h.barred), "presence": len(h.everybody) + len(h.somebody), "logins": b.logins.count(),
+		"connections": int(b.stats.connected.Load()),
+		"pending":     b.Pending(),
 	} {
 		if n != 0 {
 			held = append(held, fmt.Sprintf("%d %s", n, what))

@@ -51,6 +51,13 @@ func (h *hub) enter(s *session) (older *session) {
 	return older
 }
 
+// connection returns the connection of a device, nil if there is none.
+func (h *hub) connection(device string) *session {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return h.devices[device]
+}
+
 // here reports whether s is still a connection: what is registered after leave
 // would stay for ever. The lock is held.
 func (h *hub) here(s *session) bool {

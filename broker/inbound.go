@@ -20,7 +20,7 @@ type inbound struct {
 	session *session
 
 	mu      sync.Mutex
-	queue   []packets.Packet
+	queue   []*packets.Packet
 	held    int // publishes queued or being recorded, not acknowledged yet
 	asked   int // SUBSCRIBEs and UNSUBSCRIBEs queued or being decided
 	running bool
@@ -36,7 +36,7 @@ const maxAsked = 16
 // publish queues a packet from the read loop, unless it is a signal. A client that exceeds the
 // announced maximum is disconnected; a 3.1.1 client, who could not know it,
 // waits a moment first.
-func (s *session) publish(pk packets.Packet) {
+func (s *session) publish(pk *packets.Packet) {
 	if s.speaker.take(pk) || s.inbound.offer(pk) {
 		return
 	}
@@ -49,14 +49,14 @@ func (s *session) publish(pk packets.Packet) {
 
 // ask queues a SUBSCRIBE or UNSUBSCRIBE from the read loop. It is decided behind
 // the publishes that came before it.
-func (s *session) ask(pk packets.Packet) {
+func (s *session) ask(pk *packets.Packet) {
 	if !s.inbound.offer(pk) {
 		s.wait(pk)
 	}
 }
 
 // wait holds the read loop until there is room for pk, or ends the connection.
-func (s *session) wait(pk packets.Packet) {
+func (s *session) wait(pk *packets.Packet) {
 	timeout := time.NewTimer(backPressure)
 	defer timeout.Stop()
 	for {
@@ -75,7 +75,7 @@ func (s *session) wait(pk packets.Packet) {
 }
 
 // offer queues a packet if there is room.
-func (in *inbound) offer(pk packets.Packet) bool {
+func (in *inbound) offer(pk *packets.Packet) bool {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if in.stopped {
@@ -156,7 +156,7 @@ func (in *inbound) signal() {
 
 // handle takes what has come in, in order: runs of publishes together, the
 // others one by one. false means that the connection has to end.
-func (in *inbound) handle(batch []packets.Packet) bool {
+func (in *inbound) handle(batch []*packets.Packet) bool {
 	for len(batch) > 0 {
 		n := 0
 		for n < len(batch) && batch[n].FixedHeader.Type == packets.Publish {

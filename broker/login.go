@@ -8,18 +8,20 @@ import (
 	"github.com/mochi-mqtt/server/v2/packets"
 )
 
-// Keep alive that the server accepts, in seconds. MQTT 5 clients are told; a
-// 3.1.1 client's own value is kept below the engine's overflow, and the
-// kernel's keep alive finds its dead connections.
+// Keep alive of MQTT 5 clients in seconds. 3.1.1 clients, who could not be told,
+// have what they ask for, and the kernel's keep alive finds their dead
+// connections.
 const (
-	minKeepAlive   = 5
-	maxKeepAlive   = 60
-	maxKeepAliveV3 = 40_000
+	minKeepAlive = 5
+	maxKeepAlive = 60
 )
+
+// takeoverPause is the least time between two takeovers of a device.
+const takeoverPause = time.Second
 
 // login decides about CONNECT and makes the session. It returns how to refuse,
 // or nil.
-func (b *Broker) login(cl *mqtt.Client, c *conn, pk packets.Packet) *refused {
+func (b *Broker) login(cl *mqtt.Client, c *conn, pk *packets.Packet) *refused {
 	ctx, cancel := context.WithTimeout(context.Background(), sessionTime)
 	defer cancel()
 	if pk.Connect.WillFlag {
@@ -36,13 +38,16 @@ func (b *Broker) login(cl *mqtt.Client, c *conn, pk packets.Packet) *refused {
 		return &refusedOrigin
 	}
 	s := newSession(b, who, cl, c, pk)
-	disarm(cl, s.device)
-	unlock, err := b.logins.lock(ctx, s.device)
+	boundKeepAlive(cl)
+	turn, err := b.logins.lock(ctx, s.device)
 	if err != nil {
 		b.options.Logger.Warn("session not opened", "device", s.device, "error", err)
 		return &refusedForNow
 	}
-	defer unlock()
+	defer turn.unlock()
+	if !b.truce(s.device, turn.newer) {
+		return &refusedForNow
+	}
 	b.takeOver(s)
 	if err := s.resume(ctx, pk.Connect.Clean); err != nil {
 		b.options.Logger.Warn("session not opened", "device", s.device, "error", err)
@@ -58,27 +63,41 @@ func (b *Broker) login(cl *mqtt.Client, c *conn, pk packets.Packet) *refused {
 	return nil
 }
 
-// disarm takes from the engine what it would do wrong: its send quota
-// deadlocks, its outbound aliases corrupt resumed sessions, its keep alive
-// overflows, and its identifiers are not bound to users.
-func disarm(cl *mqtt.Client, device string) {
-	cl.ID = device
-	p := &cl.Properties.Props
-	p.ReceiveMaximum = 0
-	p.TopicAliasMaximum = 0
-	cl.State.TopicAliases.Outbound = mqtt.NewOutboundTopicAliases(0)
-	cl.State.Inflight.ResetSendQuota(0)
-	if cl.Properties.ProtocolVersion < 5 {
-		cl.State.Keepalive = min(cl.State.Keepalive, maxKeepAliveV3)
+// boundKeepAlive gives an MQTT 5 client another keep alive than it asked for,
+// which CONNACK tells, where that is out of bounds.
+func boundKeepAlive(cl *mqtt.Client) {
+	k := cl.State.Keepalive
+	if cl.Properties.ProtocolVersion < 5 || minKeepAlive <= k && k <= maxKeepAlive {
 		return
 	}
-	if k := cl.State.Keepalive; k < minKeepAlive || k > maxKeepAlive {
-		cl.State.ServerKeepalive = true
-		cl.State.Keepalive = maxKeepAlive
-		if k > 0 && k < minKeepAlive {
-			cl.State.Keepalive = minKeepAlive
-		}
+	cl.State.ServerKeepalive = true
+	cl.State.Keepalive = maxKeepAlive
+	if 0 < k && k < minKeepAlive {
+		cl.State.Keepalive = minKeepAlive
 	}
+}
+
+// truce waits until a connection of the device may be taken over, if it has itself
+// taken over less than takeoverPause ago: two that fight for the device must not
+// keep each other from doing anything. It returns false when a newer one waits.
+func (b *Broker) truce(device string, newer <-chan struct{}) bool {
+	older := b.hub.connection(device)
+	if older == nil || older.tookOver.IsZero() {
+		return true
+	}
+	rest := time.Until(older.tookOver.Add(takeoverPause))
+	if rest <= 0 {
+		return true
+	}
+	over := time.NewTimer(rest)
+	defer over.Stop()
+	select {
+	case <-older.ended:
+	case <-over.C:
+	case <-newer:
+		return false
+	}
+	return true
 }
 
 // takeOver makes s the connection of its device. An older one is closed, and
@@ -88,6 +107,7 @@ func (b *Broker) takeOver(s *session) {
 	if older == nil {
 		return
 	}
+	s.tookOver = time.Now()
 	b.stats.takeovers.Add(1)
 	older.disconnect(takenOver)
 	select {

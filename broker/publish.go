@@ -20,7 +20,7 @@ const (
 // record takes publishes in order: runs of drafts to one topic together, refusals
 // one by one. false means that the store could not write in time; what was not
 // acknowledged will be sent again by the client.
-func (in *inbound) record(batch []packets.Packet) bool {
+func (in *inbound) record(batch []*packets.Packet) bool {
 	reads := make([]read, len(batch))
 	for i := range batch {
 		reads[i] = in.session.read(batch[i])
@@ -51,7 +51,7 @@ func (in *inbound) record(batch []packets.Packet) bool {
 
 // recordRun stores drafts of one conversation, messages or notes as the first of
 // them, and acknowledges them.
-func (in *inbound) recordRun(batch []packets.Packet, first read, drafts []parley.Draft) bool {
+func (in *inbound) recordRun(batch []*packets.Packet, first read, drafts []parley.Draft) bool {
 	s := in.session
 	record := s.broker.log.Record
 	if first.kind == parley.TopicNotesSend {
@@ -90,7 +90,7 @@ func (in *inbound) recordRun(batch []packets.Packet, first read, drafts []parley
 }
 
 // refuse makes a refusal durable and then acknowledges the publish.
-func (in *inbound) refuse(pk packets.Packet, refusal *parley.Error) bool {
+func (in *inbound) refuse(pk *packets.Packet, refusal *parley.Error) bool {
 	s := in.session
 	s.broker.stats.refusedPublishes.Add(1)
 	crash.At(crash.RefusalDecided)
@@ -169,7 +169,7 @@ type read struct {
 	refusal      *parley.Error
 }
 
-func (s *session) read(pk packets.Packet) read {
+func (s *session) read(pk *packets.Packet) read {
 	t, err := parley.ParseTopic(pk.TopicName)
 	if err == nil {
 		err = s.who.May(parley.ActionPublish, t)
@@ -200,7 +200,7 @@ func (s *session) read(pk packets.Packet) read {
 
 // takesDrafts refuses what is not published to a topic of drafts: also the
 // signals that take has not taken.
-func takesDrafts(t parley.Topic, pk packets.Packet) error {
+func takesDrafts(t parley.Topic, pk *packets.Packet) error {
 	switch t.Kind {
 	case parley.TopicSend, parley.TopicNotesSend:
 		return nil

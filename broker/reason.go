@@ -36,10 +36,16 @@ type refused struct {
 var (
 	refusedToken      = refused{packets.ErrBadUsernameOrPassword, packets.Code{Code: 4, Reason: "bad user name or password"}, closeUnauthorized}
 	refusedIdentifier = refused{packets.ErrClientIdentifierNotValid, packets.Code{Code: 2, Reason: "identifier rejected"}, closeBadClient}
+	refusedVersion    = refused{packets.ErrUnsupportedProtocolVersion, packets.Code{Code: 1, Reason: "unacceptable protocol version"}, closeBadClient}
 	refusedWill       = refused{packets.ErrImplementationSpecificError, packets.Code{Code: 5, Reason: "wills are not available"}, closeBadClient}
 	refusedOrigin     = refused{packets.ErrNotAuthorized, packets.Code{Code: 5, Reason: "origin not allowed"}, closeUnauthorized}
 	refusedForNow     = refused{packets.ErrServerUnavailable, packets.Code{Code: 3, Reason: "server unavailable"}, closeGoingAway}
 )
+
+// malformed refuses a CONNECT that is none.
+func malformed(reason packets.Code) *refused {
+	return &refused{reason, packets.Code{Code: 5, Reason: reason.Reason}, closeBadClient}
+}
 
 // reasonOf translates a refusal of a publish for MQTT 5. What the store could not
 // do never reaches it: that is not acknowledged.

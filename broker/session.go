@@ -32,26 +32,27 @@ type session struct {
 	expiry     atomic.Int64 // how long subscriptions and cursors outlive the connection, a time.Duration
 	noted      atomic.Bool  // the saver knows that cursors have moved
 	generation int64
-	present    bool // CONNACK's session present
+	present    bool      // CONNACK's session present
+	tookOver   time.Time // from an older connection of the device; of the logins' turns
 
 	inbound inbound
 	speaker speaker
 	acker   acker
 	pump    *pump
-	onAck   func(id uint16) // acknowledged, made once
 
 	mu        sync.Mutex
 	filters   map[string]parley.Subscription // granted
 	positions positions
-	since     int64 // what has not changed since then owes the membership filters nothing
-	attaching int   // subscriptions whose deliveries have not begun
-	seenSaved int64 // the newest parley.CursorSave.Seen
+	since     int64       // what has not changed since then owes the membership filters nothing
+	attaching int         // subscriptions whose deliveries have not begun
+	seenSaved int64       // the newest parley.CursorSave.Seen
+	expires   *time.Timer // with the token, nil for never
 
 	ending sync.Once
 	ended  chan struct{}
 }
 
-func newSession(b *Broker, who parley.Identity, cl *mqtt.Client, c *conn, pk packets.Packet) *session {
+func newSession(b *Broker, who parley.Identity, cl *mqtt.Client, c *conn, pk *packets.Packet) *session {
 	s := &session{
 		broker: b, who: who, device: who.DeviceKey(), client: cl, conn: c,
 		version: cl.Properties.ProtocolVersion,
@@ -64,7 +65,6 @@ func newSession(b *Broker, who parley.Identity, cl *mqtt.Client, c *conn, pk pac
 	p := pk.Properties
 	s.acker = acker{version: s.version, terse: p.RequestProblemInfoFlag && p.RequestProblemInfo == 0, most: int(p.MaximumPacketSize)}
 	s.pump = newPump(s, window(p.ReceiveMaximum), p.MaximumPacketSize)
-	s.onAck = s.acknowledged
 	return s
 }
 
@@ -112,8 +112,18 @@ func (s *session) expireAt(t time.Time) {
 	if t.IsZero() {
 		return
 	}
-	timer := time.AfterFunc(time.Until(t), func() { s.disconnect(tokenExpired) })
-	context.AfterFunc(s.pump.ctx, func() { timer.Stop() })
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.expires = time.AfterFunc(time.Until(t), func() { s.disconnect(tokenExpired) })
+}
+
+// stopExpiring releases the timer.
+func (s *session) stopExpiring() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.expires != nil {
+		s.expires.Stop()
+	}
 }
 
 // acknowledged takes a PUBACK of a delivery. It is called by the reading
@@ -125,11 +135,15 @@ func (s *session) acknowledged(id uint16) {
 }
 
 // goodbye takes the client's DISCONNECT.
-func (s *session) goodbye(pk packets.Packet) {
+func (s *session) goodbye(pk *packets.Packet) error {
 	s.conn.left.Store(true)
-	if pk.Properties.SessionExpiryIntervalFlag && s.keeps() {
+	if pk.Properties.SessionExpiryIntervalFlag {
+		if !s.keeps() && pk.Properties.SessionExpiryInterval > 0 {
+			return packets.ErrProtocolViolationZeroNonZeroExpiry
+		}
 		s.expiry.Store(int64(s.broker.expiryOf(pk)))
 	}
+	return errGoodbye
 }
 
 // disconnect ends the connection from the server's side, with a reason for MQTT
@@ -150,13 +164,11 @@ func (s *session) end() {
 	s.ending.Do(func() {
 		defer close(s.ended)
 		s.broker.hub.leave(s)
+		s.stopExpiring()
 		s.pump.cancel()
 		s.speaker.stop()
 		s.inbound.stop() // first: it starts deliveries
 		s.pump.stop()
-		if held, ok := s.broker.engine.Clients.Get(s.client.ID); ok && held == s.client {
-			s.broker.engine.Clients.Delete(s.client.ID)
-		}
 		s.broker.presence.left(userKey(s.who.Site, s.who.User), s.device)
 		s.broker.cursors.flush(s)
 		s.away()
@@ -182,7 +194,7 @@ func (s *session) keeps() bool { return s.expiry.Load() > 0 }
 
 // expiryOf returns how long a CONNECT or DISCONNECT wants the session kept, up to
 // the configured bound: MQTT 5 says so, 3.1.1 without clean session means for ever.
-func (b *Broker) expiryOf(pk packets.Packet) time.Duration {
+func (b *Broker) expiryOf(pk *packets.Packet) time.Duration {
 	switch {
 	case pk.ProtocolVersion == 5:
 		return min(time.Duration(pk.Properties.SessionExpiryInterval)*time.Second, b.options.SessionExpiry)

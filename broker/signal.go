@@ -43,7 +43,7 @@ type spoken struct {
 
 // take takes a publish if it is a signal as it should be. One above the bounds is
 // taken too, and dropped. It is called by the read loop.
-func (sp *speaker) take(pk packets.Packet) bool {
+func (sp *speaker) take(pk *packets.Packet) bool {
 	if pk.FixedHeader.Qos > 0 || pk.FixedHeader.Retain || !strings.HasSuffix(pk.TopicName, "/"+string(parley.TopicSignals)) {
 		return false
 	}
@@ -69,7 +69,7 @@ func (sp *speaker) take(pk packets.Packet) bool {
 
 // refusalOfSignal says why take has not taken a signal. One at QoS 1 is refused:
 // its PUBACK would say that it is durable, which no signal ever is.
-func refusalOfSignal(pk packets.Packet) error {
+func refusalOfSignal(pk *packets.Packet) error {
 	switch {
 	case pk.FixedHeader.Qos > 0:
 		return parley.Errorf(parley.CodeInvalid, "signals are published at QoS 0")

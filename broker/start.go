@@ -24,7 +24,7 @@ const startProperty = "after"
 
 // startOf reads the user property. Without it the server's own positions count,
 // and startOf returns nil.
-func startOf(pk packets.Packet) (*start, error) {
+func startOf(pk *packets.Packet) (*start, error) {
 	for _, p := range pk.Properties.User {
 		if p.Key != startProperty {
 			continue

@@ -1,6 +1,7 @@
 package broker_test
 
 import (
+	"context"
 	"fmt"
 	"testing"
 
@@ -46,6 +47,7 @@ func TestSubscribeAfter(t *testing.T) {
 				id := w.conversation(who, 5)
 				c := w.resume(t, who, 5)
 				if live {
+					w.followed(who, id, 6) // else it starts with what is not followed yet
 					c.follow(c.messagesTopic(id))
 				}
 				after := test.after
@@ -65,6 +67,19 @@ func TestSubscribeAfter(t *testing.T) {
 			})
 		}
 	}
+}
+
+// followed waits until the server has folded a conversation up to seq.
+func (w *world) followed(who parley.Credentials, conversation string, seq int64) {
+	w.t.Helper()
+	await(w.t, func() string {
+		c, err := w.bridge.Conversation(context.Background(), who.Identity, conversation)
+		must(w.t, err)
+		if c.Head < seq {
+			return fmt.Sprintf("followed up to %d, want %d", c.Head, seq)
+		}
+		return ""
+	})
 }
 
 // Everything of all one's conversations comes again from the first entry.

@@ -11,7 +11,7 @@ import (
 
 // subscribe decides about every filter of a SUBSCRIBE, stores what was granted,
 // answers, and then starts the deliveries.
-func (s *session) subscribe(pk packets.Packet) {
+func (s *session) subscribe(pk *packets.Packet) {
 	ctx, cancel := context.WithTimeout(s.pump.ctx, sessionTime)
 	defer cancel()
 	s.attachingMore(len(pk.Filters))

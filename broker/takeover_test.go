@@ -3,6 +3,7 @@ package broker_test
 import (
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/mochi-mqtt/server/v2/packets"
 
@@ -70,6 +71,49 @@ func TestManyConnectionsOfOneDevice(t *testing.T) {
 	id, d := parley.NewID(parley.PrefixConversation), draft()
 	c.expectAck(c.post(id, d))
 	c.expectTexts(id, []string{d.ID})
+}
+
+// Two clients that connect again at once, whenever the other has taken over, do so
+// once a second at most, and each is served in between.
+func TestFightForADeviceIsSlow(t *testing.T) {
+	w := newWorld(t)
+	who := w.visitor()
+	id := w.conversation(who, 0)
+	w.resume(t, who, 5)
+	w.resume(t, who, 5)
+	begin := time.Now()
+	for range 2 {
+		c := w.resume(t, who, 5)
+		c.expectAck(c.post(id, draft()))
+	}
+	if took := time.Since(begin); took < 2*time.Second-100*time.Millisecond {
+		t.Errorf("two more takeovers after %v", took)
+	}
+	if n := w.broker.Stats().Takeovers; n != 3 {
+		t.Errorf("%d takeovers", n)
+	}
+}
+
+// Who waits for the device gives way to a newer connection, which does not wait
+// longer for that.
+func TestNewestWaitsForTheDevice(t *testing.T) {
+	w := newWorld(t)
+	who := w.visitor()
+	w.resume(t, who, 5)
+	w.resume(t, who, 5)
+	login := as(who, 5).persistent()
+	waiting := open(t, w.dial(t), 5)
+	waiting.send(login.packet())
+	awaitCount(t, "logins", 1, func() int64 { return int64(w.broker.Logins(who.Identity.DeviceKey())) })
+	if _, ack := w.try(t, login); ack.ReasonCode != 0 {
+		t.Errorf("CONNACK %#x", ack.ReasonCode)
+	}
+	if ack := waiting.expect(packets.Connack); ack.ReasonCode != packets.ErrServerUnavailable.Code {
+		t.Errorf("CONNACK %#x", ack.ReasonCode)
+	}
+	if n := w.broker.Stats().Takeovers; n != 2 {
+		t.Errorf("%d takeovers", n)
+	}
 }
 
 // awaitAnswerOrEnd waits until the server has said something or closed.

@@ -18,7 +18,7 @@ func (s *session) drop(filter string) {
 }
 
 // unsubscribeAll takes an UNSUBSCRIBE: it stops the deliveries, then answers.
-func (s *session) unsubscribeAll(pk packets.Packet) {
+func (s *session) unsubscribeAll(pk *packets.Packet) {
 	ctx, cancel := context.WithTimeout(context.Background(), sessionTime) // what the client has asked for is done even if it leaves now
 	defer cancel()
 	codes := make([]byte, len(pk.Filters))

@@ -25,7 +25,8 @@ const (
 )
 
 const (
-	websocketBuffer  = 1 << 10
+	readAhead        = 512 // of reading; bigger frames are read past it
+	writeBuffer      = 1 << 10
 	closeFrameTime   = 200 * time.Millisecond
 	handshakeTimeout = 5 * time.Second
 )
@@ -40,7 +41,7 @@ var errNotBinary = errors.New("websocket frame is not binary")
 func (b *Broker) upgrade(w http.ResponseWriter, r *http.Request) {
 	u := websocket.Upgrader{
 		Subprotocols: []string{"mqtt"}, HandshakeTimeout: handshakeTimeout,
-		ReadBufferSize: websocketBuffer, WriteBufferSize: websocketBuffer, WriteBufferPool: writeBuffers,
+		ReadBufferSize: readAhead, WriteBufferSize: writeBuffer, WriteBufferPool: writeBuffers,
 		CheckOrigin: func(r *http.Request) bool { return b.mayUpgrade(r) },
 	}
 	if !speaksMQTT(r) {
@@ -53,7 +54,8 @@ func (b *Broker) upgrade(w http.ResponseWriter, r *http.Request) {
 	}
 	ws.SetReadLimit(MaxPacketBytes + 16)
 	c := b.wrap(ws.UnderlyingConn())
-	c.Conn = &frames{Conn: ws.UnderlyingConn(), ws: ws}
+	f := &frames{Conn: ws.UnderlyingConn(), ws: ws}
+	c.Conn, c.intake = f, f
 	c.origin = foreignOrigin(r)
 	c.closeWith = func(code int) { sayGoodbye(ws, code) }
 	b.serve(c)
@@ -107,24 +109,25 @@ type frames struct {
 	current io.Reader
 }
 
-func (f *frames) Read(p []byte) (int, error) {
+// next waits for a frame, and returns what there is of it.
+func (f *frames) next() (*buffer, error) {
 	for {
 		if f.current == nil {
 			kind, r, err := f.ws.NextReader()
 			if err != nil {
-				return 0, err
+				return nil, err
 			}
 			if kind != websocket.BinaryMessage {
-				return 0, errNotBinary
+				return nil, errNotBinary
 			}
 			f.current = r
 		}
-		n, err := f.current.Read(p)
+		b, err := readInto(f.current)
 		if errors.Is(err, io.EOF) {
 			f.current, err = nil, nil
 		}
-		if n > 0 || err != nil {
-			return n, err
+		if b != nil || err != nil {
+			return b, err
 		}
 	}
 }
