@@ -102,20 +102,24 @@ func sigterm(ctx context.Context, l *Lab) error {
 			if err := w.load(ctx, 200); err != nil {
 				return err
 			}
-			began := time.Now()
-			stop, cancel := context.WithTimeout(ctx, 20*time.Second)
-			err := w.server.Stop(stop)
-			cancel()
-			if err != nil {
-				w.result.problem("%v", err)
-			}
-			w.result.took("stop max", time.Since(began), 10*time.Second)
+			w.stop(ctx)
 			if err := w.restart(ctx); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
+}
+
+// stop ends the server with SIGTERM and measures how long that takes.
+func (w *world) stop(ctx context.Context) {
+	began := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	if err := w.server.Stop(ctx); err != nil {
+		w.result.problem("%v", err)
+	}
+	w.result.took("stop max", time.Since(began), 10*time.Second)
 }
 
 // publishCut resets a connection right behind a PUBLISH in each round, so that

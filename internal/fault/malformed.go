@@ -22,18 +22,17 @@ import (
 // mutated at random, over TCP and WebSocket, and leaves a thousand connections
 // half open. The server stays, and its other users notice nothing.
 func malformed(ctx context.Context, l *Lab) error {
-	return l.within(ctx, server.Config{}, func(ctx context.Context, w *world) error {
-		if _, err := w.probe(ctx); err != nil {
-			return err
-		}
-		a, err := w.attacker(ctx)
+	return l.assault(ctx, server.Config{}, func(ctx context.Context, as *assault) error {
+		w := as.world
+		all, err := as.disguises(ctx, min(w.Rounds, 64))
 		if err != nil {
 			return err
 		}
-		if err := a.leaveOpen(ctx, min(1000, w.Rounds)); err != nil {
+		if err := w.leaveOpen(ctx, all, min(1000, w.Rounds)); err != nil {
 			return err
 		}
 		for n := range w.Rounds {
+			a := all[n%len(all)]
 			var err error
 			switch raw := handMade[n%len(handMade)]; {
 			case n%2 == 0:
@@ -46,7 +45,7 @@ func malformed(ctx context.Context, l *Lab) error {
 			}
 		}
 		for _, frame := range badFrames() {
-			if err := a.throwFrame(ctx, frame); err != nil {
+			if err := all[0].throwFrame(ctx, frame); err != nil {
 				return err
 			}
 		}
@@ -133,8 +132,8 @@ func hurl(socket net.Conn, raw []byte) error {
 
 // leaveOpen leaves n connections silent, dripping or before a huge packet, and
 // measures memory, logins beside them, and when they are closed.
-func (a *attacker) leaveOpen(ctx context.Context, n int) error {
-	before, err := a.world.rss()
+func (w *world) leaveOpen(ctx context.Context, all []*attacker, n int) error {
+	before, err := w.rss()
 	if err != nil {
 		return err
 	}
@@ -142,34 +141,34 @@ func (a *attacker) leaveOpen(ctx context.Context, n int) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	for i := range n {
-		socket, err := net.DialTimeout("tcp", a.world.server.MQTT(), 3*time.Second)
+		socket, err := net.DialTimeout("tcp", w.server.MQTT(), 3*time.Second)
 		if err != nil {
 			return fmt.Errorf("dial: %w", err)
 		}
 		opened := time.Now()
 		_, _ = socket.Write([]byte(beginnings[i%len(beginnings)])) // the server may close on it
-		wg.Go(func() { a.awaitClosed(socket, opened) })
+		wg.Go(func() { w.awaitClosed(socket, opened) })
 		if i%10 == 0 {
-			c, err := a.connect(ctx, device.MQTT5)
+			c, err := all[i/10%len(all)].connect(ctx, device.MQTT5)
 			if err != nil {
 				return fmt.Errorf("a login beside half-open connections: %w", err)
 			}
-			a.world.result.took("login beside half-open ones max", time.Since(opened), time.Second)
+			w.result.took("login beside half-open ones max", time.Since(opened), time.Second)
 			c.Close()
 		}
 	}
-	return a.world.growth(before, 64*mib)
+	return w.growth(before, 64*mib)
 }
 
-func (a *attacker) awaitClosed(socket net.Conn, opened time.Time) {
+func (w *world) awaitClosed(socket net.Conn, opened time.Time) {
 	defer socket.Close()
 	_ = socket.SetReadDeadline(opened.Add(20 * time.Second)) // fails only on a closed socket
 	for {
 		if _, err := socket.Read(make([]byte, 64)); err != nil {
 			if errors.Is(err, os.ErrDeadlineExceeded) {
-				a.world.result.problem("a connection that never logged in was not closed")
+				w.result.problem("a connection that never logged in was not closed")
 			}
-			a.world.result.took("half-open closed max", time.Since(opened), 11*time.Second)
+			w.result.took("half-open closed max", time.Since(opened), 11*time.Second)
 			return
 		}
 	}
@@ -196,6 +195,6 @@ func (a *attacker) throwFrame(ctx context.Context, frame []byte) error {
 		return fmt.Errorf("upgrade to WebSocket: %w", err)
 	}
 	_, _ = socket.Write(frame) // what is wrong shows in the answer
-	a.awaitClosed(socket, time.Now())
+	a.world.awaitClosed(socket, time.Now())
 	return nil
 }

@@ -18,11 +18,12 @@ import (
 // networked opens a world whose server can be reached from network namespaces:
 // the demo's site is made on loopback first, for it is not made elsewhere.
 func (l *Lab) networked(ctx context.Context, act func(context.Context, *world) error) error {
-	remove, err := netns.Host(ctx)
+	host, err := netns.Claim(ctx)
 	if err != nil {
 		return err
 	}
-	defer remove()
+	defer host.Close()
+	l.host = host
 	config := server.Config{Binary: l.Binary, Env: []string{server.DemoSite}}
 	if config.Data, err = os.MkdirTemp(l.Folder, "data-"); err != nil {
 		return fmt.Errorf("make data folder: %w", err)
@@ -41,7 +42,7 @@ func (l *Lab) networked(ctx context.Context, act func(context.Context, *world) e
 	}
 	config.Env = []string{"PARLEY_DEMO_SITE=0"}
 	for _, addr := range []*string{&config.HTTP, &config.MQTT} {
-		if *addr, err = freeAddr(ctx, netns.Server); err != nil {
+		if *addr, err = freeAddr(ctx, host.Server()); err != nil {
 			return err
 		}
 	}
@@ -72,7 +73,7 @@ type remote struct {
 
 // remote makes one of the kind in namespace n.
 func (w *world) remote(ctx context.Context, n int, kind device.Kind, vigil time.Duration) (*remote, error) {
-	network, err := netns.New(ctx, n)
+	network, err := w.host.New(ctx, n)
 	if err != nil {
 		return nil, err
 	}

@@ -12,50 +12,79 @@ import (
 	"github.com/parley-chat/parley/internal/fault/server"
 )
 
+// busyCollector makes the server's garbage collector run at every tenth more in
+// use: what grows then is what is kept, and not what waits to be collected.
+const busyCollector = "GOGC=10"
+
 // retained publishes with the retain flag on every topic that it can think of,
-// also with an empty payload, which elsewhere deletes what is retained.
+// also with an empty payload, which elsewhere deletes what is retained. Memory
+// is measured from when it has become level, as caches with a bound let it.
 func retained(ctx context.Context, l *Lab) error {
-	return l.within(ctx, server.Config{}, func(ctx context.Context, w *world) error {
-		victim, err := w.probe(ctx)
+	config := server.Config{Env: []string{server.DemoSite, busyCollector}}
+	return l.assault(ctx, config, func(ctx context.Context, a *assault) error {
+		before, err := a.level(ctx)
 		if err != nil {
 			return err
 		}
-		a, err := w.attacker(ctx)
-		if err != nil {
+		if err := a.poison(ctx, a.Rounds); err != nil {
 			return err
 		}
-		if err := a.poison(ctx, victim, w.Rounds/2); err != nil { // what memory there is to warm up is warm now
+		a.result.count("refused from then on", a.Rounds)
+		if err := a.growth(before, 5*mib); err != nil {
 			return err
 		}
-		before, err := w.rss()
-		if err != nil {
-			return err
-		}
-		if err := a.poison(ctx, victim, w.Rounds); err != nil {
-			return err
-		}
-		if err := w.growth(before, 5*mib); err != nil {
-			return err
-		}
-		return victim.nothingRetained(ctx)
+		return a.victim.nothingRetained(ctx)
 	})
+}
+
+const (
+	levelWithin = mib // by which the memory may grow in each of two stretches to be level
+	levelAfter  = 15  // stretches at most
+)
+
+// level poisons, a fifth of the rounds at a time, until the server's memory does
+// not grow any more, and returns how much that is in bytes.
+func (a *assault) level(ctx context.Context) (int64, error) {
+	stretch := max(1, a.Rounds/5)
+	before, err := a.rss()
+	if err != nil {
+		return 0, err
+	}
+	most, calm := before, 0
+	for n := 0; n < levelAfter && calm < 2; n++ {
+		if err := a.poison(ctx, stretch); err != nil {
+			return 0, err
+		}
+		a.result.count("refused until memory was level", stretch)
+		now, err := a.rss()
+		if err != nil {
+			return 0, err
+		}
+		if calm++; now > most+levelWithin {
+			calm = 0
+		}
+		most = max(most, now)
+	}
+	a.result.measure("RSS grown until then by", float64(most-before)/mib, "MiB", 0)
+	return most, nil
 }
 
 const poisonWindow = 50
 
 // poison sends n retained publishes and expects each to be refused. What ends
 // the connection is refused too.
-func (a *attacker) poison(ctx context.Context, victim *prober, n int) error {
-	c, err := a.connect(ctx, device.MQTT5)
+func (a *assault) poison(ctx context.Context, n int) error {
+	c, err := a.attacker.connect(ctx, device.MQTT5)
 	if err != nil {
 		return err
 	}
 	defer func() { c.Close() }()
+	targets := a.topics()
 	flight := 0
 	for i := range n {
 		pk := &packets.Packet{
 			FixedHeader: packets.FixedHeader{Type: packets.Publish, Qos: 1, Retain: true},
-			PacketID:    uint16(i%60_000 + 1), TopicName: a.poisoned(victim, i), Payload: []byte(`{"status":"poisoned"}`),
+			PacketID:    uint16(i%60_000 + 1), TopicName: a.poisoned(targets, i), Payload: []byte(`{"status":"poisoned"}`),
 		}
 		if i%3 == 0 {
 			pk.Payload = nil
@@ -69,7 +98,7 @@ func (a *attacker) poison(ctx context.Context, victim *prober, n int) error {
 			continue
 		}
 		c.Close()
-		next, err := a.connect(ctx, device.MQTT5)
+		next, err := a.attacker.connect(ctx, device.MQTT5)
 		if err != nil {
 			return fmt.Errorf("connect after a refused publish: %w", err)
 		}
@@ -80,18 +109,18 @@ func (a *attacker) poison(ctx context.Context, victim *prober, n int) error {
 
 // poisoned is the topic of the i-th publish: mostly new ones, now and then one
 // of somebody else.
-func (a *attacker) poisoned(victim *prober, i int) string {
+func (a *assault) poisoned(targets []string, i int) string {
 	switch kinds := [...]string{"send", "messages", "state"}; {
 	case i%20 == 7:
-		return victimTopics(victim, a.session)[0]
+		return targets[0]
 	case i%20 == 14:
-		return victimTopics(victim, a.session)[2]
+		return targets[2]
 	default:
-		return a.session.Topic(parley.TopicKind(kinds[i%3]), parley.NewID(parley.PrefixConversation))
+		return a.attacker.session.Topic(parley.TopicKind(kinds[i%3]), parley.NewID(parley.PrefixConversation))
 	}
 }
 
-func (a *attacker) awaitRefusals(c *device.Conn, n int) error {
+func (a *assault) awaitRefusals(c *device.Conn, n int) error {
 	socket, _ := c.Raw()
 	_ = socket.SetReadDeadline(time.Now().Add(probeLimit)) // fails only on a closed socket
 	for range n {
@@ -100,7 +129,7 @@ func (a *attacker) awaitRefusals(c *device.Conn, n int) error {
 			return err
 		}
 		if pk.FixedHeader.Type == packets.Puback && pk.ReasonCode < 0x80 {
-			a.world.result.problem("a retained publish was accepted")
+			a.result.problem("a retained publish was accepted")
 		}
 	}
 	return nil

@@ -50,23 +50,24 @@ func sameID(ctx context.Context, l *Lab) error {
 		if err := all[0].race([]parley.Draft{parley.NewText(parley.NewID(parley.PrefixMessage), "first")}, 1, nil); err != nil {
 			return err // opens the conversation
 		}
+		seqs := &positions{of: map[string]int64{}, result: w.result}
 		for left := w.Rounds; left > 0; left -= raceDepth {
-			if err := w.raceAll(all, min(left, raceDepth)); err != nil {
+			if err := w.raceAll(all, min(left, raceDepth), seqs); err != nil {
 				return err
 			}
 		}
-		return nil
+		return w.replay(ctx, all[0], seqs)
 	})
 }
 
 // raceAll races for n new ids and then tries to overwrite them.
-func (w *world) raceAll(all []*racer, n int) error {
+func (w *world) raceAll(all []*racer, n int, seqs *positions) error {
 	drafts, others := make([]parley.Draft, n), make([]parley.Draft, n)
 	for i := range drafts {
 		id := parley.NewID(parley.PrefixMessage)
 		drafts[i], others[i] = parley.NewText(id, "first "+id), parley.NewText(id, "second "+id)
 	}
-	seqs := &positions{of: map[string]int64{}, result: w.result}
+	seqs.drafts = append(seqs.drafts, drafts...)
 	var wg sync.WaitGroup
 	errs := make(chan error, len(all))
 	for _, r := range all {
@@ -83,9 +84,11 @@ func (w *world) raceAll(all []*racer, n int) error {
 
 // positions are the ones that acknowledgements told, by message id.
 type positions struct {
-	mu     sync.Mutex
-	of     map[string]int64
+	drafts []parley.Draft
 	result *Result
+
+	mu sync.Mutex
+	of map[string]int64
 }
 
 func (p *positions) learn(id string, seq int64) {

@@ -42,7 +42,7 @@ func List(out io.Writer) error {
 // Run makes the rows that are named, all of them if none is. It fails with
 // ErrBroken when one of them did not hold.
 func (s *Session) Run(ctx context.Context, names []string) (err error) {
-	rows, err := choose(names)
+	rows, err := s.choose(names)
 	if err != nil {
 		return err
 	}
@@ -108,10 +108,10 @@ func (s *Session) prepare(ctx context.Context) (err error) {
 // ClientFile is the built TypeScript client, in the source tree.
 const ClientFile = "web-widget/client/dist/index.js"
 
-func choose(names []string) ([]*Row, error) {
+func (s *Session) choose(names []string) ([]*Row, error) {
 	all := Rows()
 	if len(names) == 0 {
-		return all, nil
+		return slices.DeleteFunc(all, func(r *Row) bool { return s.Short && r.Short == 0 }), nil
 	}
 	var rows []*Row
 	for _, name := range names {

@@ -18,19 +18,24 @@ import (
 )
 
 const (
-	crowds       = 2 // processes
-	stampedeBack = 30 * time.Second
-	stampedeRSS  = 1500 // MB
-	gatherLimit  = 4 * time.Minute
+	crowds      = 2    // processes
+	stampedeRSS = 1500 // MB
+	gatherLimit = 4 * time.Minute
 )
 
 // stampede kills the server of many devices, which all come back at once to go
 // on with their sessions.
-func stampede(ctx context.Context, l *Lab) error {
+func stampede(ctx context.Context, l *Lab) error { return l.stampede(ctx, false, 30*time.Second) }
+
+// stampedeTLS is the same with TLS ended in front of the server, and a whole
+// handshake for each connection.
+func stampedeTLS(ctx context.Context, l *Lab) error { return l.stampede(ctx, true, 60*time.Second) }
+
+func (l *Lab) stampede(ctx context.Context, secured bool, limit time.Duration) error {
 	return l.within(ctx, server.Config{}, func(ctx context.Context, w *world) error {
 		var all [crowds]*crowd
 		for i := range all {
-			c, err := w.crowd(ctx, i, w.Rounds/crowds)
+			c, err := w.crowd(ctx, i, w.Rounds/crowds, secured)
 			if err != nil {
 				return err
 			}
@@ -57,7 +62,7 @@ func stampede(ctx context.Context, l *Lab) error {
 		if err := awaitCrowds(ctx, all[:], gatherLimit); err != nil {
 			return fmt.Errorf("come back: %w", err)
 		}
-		w.result.took("all back and caught up", time.Since(began), stampedeBack)
+		w.result.took("all back and caught up", time.Since(began), limit)
 		rss, err := w.rss()
 		if err != nil {
 			return err
@@ -66,6 +71,10 @@ func stampede(ctx context.Context, l *Lab) error {
 		for _, c := range all {
 			if err := c.judge(ctx, w); err != nil {
 				return err
+			}
+			w.result.count("attempts to connect", int(c.latest.Attempts))
+			if secured {
+				w.result.count("TLS handshakes", int(c.latest.Secured))
 			}
 		}
 		return nil
@@ -85,7 +94,7 @@ type crowd struct {
 	words  int // reports since something was said
 }
 
-func (w *world) crowd(ctx context.Context, n, devices int) (*crowd, error) {
+func (w *world) crowd(ctx context.Context, n, devices int, secured bool) (*crowd, error) {
 	c := &crowd{devices: devices, journal: filepath.Join(w.Folder, fmt.Sprintf("crowd-%d", n)), ended: make(chan struct{})}
 	c.cmd = exec.CommandContext(ctx, w.Binary, "fault", "device", "--crowd")
 	c.cmd.Stderr = os.Stderr
@@ -101,7 +110,7 @@ func (w *world) crowd(ctx context.Context, n, devices int) (*crowd, error) {
 		return nil, fmt.Errorf("start crowd: %w", err)
 	}
 	go c.read(out)
-	part := device.CrowdPart{URL: w.server.URL(), MQTT: w.server.MQTT(), SiteKey: server.SiteKey, Devices: devices, Journal: c.journal}
+	part := device.CrowdPart{URL: w.server.URL(), MQTT: w.server.MQTT(), SiteKey: server.SiteKey, TLS: secured, Devices: devices, Journal: c.journal}
 	return c, json.NewEncoder(c.in).Encode(part)
 }
 

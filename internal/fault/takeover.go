@@ -4,7 +4,8 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"time"
+
+	"github.com/mochi-mqtt/server/v2/packets"
 
 	"github.com/parley-chat/parley/internal/fault/device"
 	"github.com/parley-chat/parley/internal/fault/server"
@@ -13,46 +14,38 @@ import (
 // takeover tries to be somebody else: foreign client identifiers and whatever
 // looks like them. Then a device fights with itself.
 func takeover(ctx context.Context, l *Lab) error {
-	return l.within(ctx, server.Config{}, func(ctx context.Context, w *world) error {
-		victim, err := w.probe(ctx)
+	return l.assault(ctx, server.Config{}, func(ctx context.Context, a *assault) error {
+		before, err := a.takeovers(ctx)
 		if err != nil {
 			return err
 		}
-		a, err := w.attacker(ctx)
-		if err != nil {
-			return err
-		}
-		before, err := w.metric(ctx, "parley_mqtt_takeovers_total")
-		if err != nil {
-			return err
-		}
-		variants := lookalikes(victim.session.ClientID(), a.session)
-		for n := range w.Rounds {
-			pk := a.connectPacket(device.MQTT5)
-			if n%2 == 1 {
-				pk = a.connectPacket(device.MQTT311)
-			}
-			pk.Connect.ClientIdentifier = variants[n%len(variants)]
-			pk.Connect.Clean = n%4 < 2
-			c, err := a.tryConnect(ctx, pk)
+		variants := lookalikes(a.victim.session.ClientID(), a.attacker.session)
+		for n := range a.Rounds {
+			name := variants[n%len(variants)]
+			accepted, err := a.connect(ctx, n, func(c *packets.ConnectParams) {
+				c.ClientIdentifier, c.Clean = name, n%4 < 2
+			})
 			if err != nil {
 				return fmt.Errorf("round %d: %w", n+1, err)
 			}
-			if c != nil {
-				c.Close()
-				w.result.problem("client identifier %q was accepted from somebody else", pk.Connect.ClientIdentifier)
+			if accepted {
+				a.result.problem("client identifier %q was accepted from somebody else", name)
 			}
 		}
-		after, err := w.metric(ctx, "parley_mqtt_takeovers_total")
+		after, err := a.takeovers(ctx)
 		if err != nil {
 			return err
 		}
-		w.result.measure("sessions touched", after-before, "", 0)
+		a.result.measure("sessions touched", after-before, "", 0)
 		if after != before {
-			w.result.problem("%v sessions were taken over by strangers", after-before)
+			a.result.problem("%v sessions were taken over by strangers", after-before)
 		}
-		return a.fight(ctx)
+		return a.fights(ctx)
 	})
+}
+
+func (a *assault) takeovers(ctx context.Context) (float64, error) {
+	return a.metric(ctx, "parley_mqtt_takeovers_total")
 }
 
 // lookalikes are client identifiers that are not the attacker's.
@@ -61,36 +54,8 @@ func lookalikes(victim string, a *device.Session) []string {
 	return []string{
 		victim, strings.ToUpper(victim), strings.ToUpper(user) + "." + dev, victim + " ", " " + victim, victim + ".", victim + "\u200b",
 		strings.Replace(victim, "vis_", "ｖis_", 1), strings.Replace(victim, "i", "ı", 1), victim + "\u0301", user + "/" + dev,
+		strings.Replace(victim, "s", "ſ", 1), strings.Replace(victim, "v", "ν", 1), strings.Replace(victim, ".", "．", 1), "\u202e" + victim, victim + "\x00",
+		strings.ToTitle(a.ClientID()), strings.Replace(a.ClientID(), "s", "ſ", 1), a.ClientID() + "\u200d", // its own are no better
 		user + "." + a.Device, a.User + "." + dev, user, dev, "", "$SYS", "+", "#", "demo." + victim, victim + strings.Repeat("x", 70),
 	}
-}
-
-// fight lets two connections of one device take over from each other, 20 times
-// a second. A client that behaves stops when it is told; these do not.
-func (a *attacker) fight(ctx context.Context) error {
-	const duration = 2 * time.Second
-	var last *device.Conn
-	made := 0
-	for began := time.Now(); time.Since(began) < duration; made++ {
-		c, err := a.connect(ctx, device.MQTT5)
-		if err != nil {
-			return fmt.Errorf("take over the own device: %w", err)
-		}
-		if last != nil {
-			last.Close()
-		}
-		last = c
-		if err := sleep(ctx, 50*time.Millisecond); err != nil {
-			return err
-		}
-	}
-	defer last.Close()
-	a.world.result.count("takeovers of the own device", made)
-	if err := last.Subscribe(1, a.session.Topic("messages", "+")); err != nil {
-		return fmt.Errorf("the last connection of a device: %w", err)
-	}
-	if _, err := last.Read(); err != nil {
-		a.world.result.problem("the last connection of a device that fought with itself is dead: %v", err)
-	}
-	return nil
 }

@@ -31,23 +31,19 @@ func topics(ctx context.Context, l *Lab) error {
 	}
 	l.result.count("pairs", l.Rounds)
 	l.result.count("of these granted", granted)
-	return l.within(ctx, server.Config{}, func(ctx context.Context, w *world) error {
-		victim, err := w.probe(ctx)
+	return l.assault(ctx, server.Config{}, func(ctx context.Context, a *assault) error {
+		all, err := a.disguises(ctx, 16)
 		if err != nil {
 			return err
 		}
-		a, err := w.attacker(ctx)
-		if err != nil {
-			return err
-		}
-		for _, filter := range maliciousFilters(victim) {
-			for _, version := range []byte{device.MQTT5, device.MQTT311} {
-				if err := a.ask(ctx, version, []string{filter}); err != nil {
+		for i, filter := range maliciousFilters(a.victim) {
+			for n := range 2 {
+				if err := all[(2*i+n)%len(all)].ask(ctx, versionOf(n), []string{filter}); err != nil {
 					return err
 				}
 			}
 		}
-		return a.askTooMuch(ctx)
+		return a.attacker.askTooMuch(ctx)
 	})
 }
 

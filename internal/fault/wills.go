@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/mochi-mqtt/server/v2/packets"
+
 	"github.com/parley-chat/parley/internal/fault/device"
 	"github.com/parley-chat/parley/internal/fault/server"
 )
@@ -13,48 +15,37 @@ import (
 // wills connects with a last will on every topic that could do harm. Each is
 // refused; none is delivered, neither now nor retained.
 func wills(ctx context.Context, l *Lab) error {
-	return l.within(ctx, server.Config{}, func(ctx context.Context, w *world) error {
-		victim, err := w.probe(ctx)
-		if err != nil {
-			return err
-		}
-		a, err := w.attacker(ctx)
-		if err != nil {
-			return err
-		}
-		targets := victimTopics(victim, a.session)
-		for n := range w.Rounds {
-			pk := a.connectPacket(device.MQTT5)
-			if n%2 == 1 {
-				pk = a.connectPacket(device.MQTT311)
-			}
-			pk.Connect.WillFlag, pk.Connect.WillTopic = true, targets[n%len(targets)]
-			pk.Connect.WillRetain, pk.Connect.WillQos = n%3 == 0, byte(n%2)
-			pk.Connect.WillPayload = []byte(`{"id":"msg_from_the_grave","type":"text","body":{"text":"boo"}}`)
-			if n%7 == 0 {
-				pk.Connect.WillPayload = []byte(strings.Repeat("x", 60_000))
-			}
-			c, err := a.tryConnect(ctx, pk)
+	return l.assault(ctx, server.Config{}, func(ctx context.Context, a *assault) error {
+		targets := a.topics()
+		for n := range a.Rounds {
+			topic := targets[n%len(targets)]
+			accepted, err := a.connect(ctx, n, func(c *packets.ConnectParams) {
+				c.WillFlag, c.WillTopic = true, topic
+				c.WillRetain, c.WillQos = n%3 == 0, byte(n%2)
+				c.WillPayload = []byte(`{"id":"msg_from_the_grave","type":"text","body":{"text":"boo"}}`)
+				if n%7 == 0 {
+					c.WillPayload = []byte(strings.Repeat("x", 60_000))
+				}
+			})
 			if err != nil {
 				return fmt.Errorf("round %d: %w", n+1, err)
 			}
-			if c != nil {
-				w.result.problem("a will on %q was accepted", pk.Connect.WillTopic)
-				c.Close() // dies without a DISCONNECT, which sends a will
+			if accepted {
+				a.result.problem("a will on %q was accepted", topic)
 			}
 		}
-		return victim.nothingRetained(ctx)
+		return a.victim.nothingRetained(ctx)
 	})
 }
 
-// victimTopics are topics that the attacker may want to write to.
-func victimTopics(victim *prober, a *device.Session) []string {
-	v := victim.session
+// topics are what the attacker may want to write to.
+func (a *assault) topics() []string {
+	conversation, v, own := a.victim.conversation, a.victim.session, a.attacker.session
 	return []string{
-		v.Topic("send", victim.conversation), v.Topic("messages", victim.conversation), v.Topic("state", victim.conversation),
-		v.Topic("messages", "+"), v.Topic("state", "+"), "p1/demo/d/" + v.ClientID() + "/errors", "p1/demo/d/" + a.ClientID() + "/errors",
-		"$SYS/broker/uptime", "#", "p1/demo/presence/" + v.User, "p1/other/c/" + victim.conversation + "/messages", "a", "p1/demo/u/" + v.User + "/events",
-		a.Topic("send", victim.conversation),
+		v.Topic("send", conversation), v.Topic("messages", conversation), v.Topic("state", conversation),
+		v.Topic("messages", "+"), v.Topic("state", "+"), "p1/demo/d/" + v.ClientID() + "/errors", "p1/demo/d/" + own.ClientID() + "/errors",
+		"$SYS/broker/uptime", "#", "p1/demo/presence/" + v.User, "p1/other/c/" + conversation + "/messages", "a", "p1/demo/u/" + v.User + "/events",
+		own.Topic("send", conversation),
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -40,6 +41,7 @@ type Options struct {
 	// Vigil is how long to wait for a connection, and about how long for a sign
 	// of life on it; 0 waits for a connection for 3 s, and for life for ever.
 	Vigil time.Duration
+	TLS   *tls.Config // nil: none
 }
 
 // Conn is a bare MQTT connection: packets out, packets in. It resends nothing,
@@ -73,9 +75,9 @@ func Connect(ctx context.Context, addr string, o Options) (c *Conn, sessionPrese
 	if err != nil {
 		return nil, false, fmt.Errorf("dial: %w", err)
 	}
-	c = NewConn(socket, o.Version)
 	stop := context.AfterFunc(ctx, func() { socket.Close() })
 	defer stop()
+	c = NewConn(secured(socket, o.TLS), o.Version)
 	sessionPresent, err = c.handshake(o)
 	if err != nil {
 		socket.Close()
@@ -83,6 +85,14 @@ func Connect(ctx context.Context, addr string, o Options) (c *Conn, sessionPrese
 	}
 	c.silence = 3 * o.Vigil
 	return c, sessionPresent, nil
+}
+
+// secured makes the TLS handshake with the first byte that is sent.
+func secured(socket net.Conn, config *tls.Config) net.Conn {
+	if config == nil {
+		return socket
+	}
+	return tls.Client(socket, config)
 }
 
 func (o Options) patience() time.Duration {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/parley-chat/parley"
 	"github.com/parley-chat/parley/internal/fault/checker"
+	"github.com/parley-chat/parley/internal/fault/proxy"
 )
 
 // CrowdPart is what a process plays that is many devices at once, each of a
@@ -26,6 +27,7 @@ type CrowdPart struct {
 	URL     string `json:"url"`
 	MQTT    string `json:"mqtt"`
 	SiteKey string `json:"siteKey"`
+	TLS     bool   `json:"tls"` // to connect by, ended in this process; REST goes without
 	Devices int    `json:"devices"`
 	Journal string `json:"journal"` // file for everybody's journal, written at the end
 }
@@ -36,6 +38,7 @@ type CrowdReport struct {
 	Pending   int   `json:"pending"`
 	Behind    int   `json:"behind"`   // devices that have not shown all of their own
 	Attempts  int64 `json:"attempts"` // to connect, so far
+	Secured   int64 `json:"secured"`  // TLS handshakes, so far
 }
 
 // PlayCrowd plays a CrowdPart until in ends, reports every 100 ms, and writes
@@ -53,6 +56,16 @@ func PlayCrowd(ctx context.Context, in io.Reader, out io.Writer) error {
 	}
 	c := &crowd{endpoint: Endpoint{REST: NewREST(part.URL), MQTT: part.MQTT, Vigil: crowdVigil}, entering: make(chan struct{}, entering)}
 	var running sync.WaitGroup
+	defer running.Wait()
+	defer cancel() // before that
+	if part.TLS {
+		front, err := proxy.Terminate(ctx, part.MQTT)
+		if err != nil {
+			return fmt.Errorf("play a crowd: %w", err)
+		}
+		running.Go(front.Wait)
+		c.endpoint.MQTT, c.front = front.Addr(), front
+	}
 	for range part.Devices {
 		s, err := c.endpoint.REST.Visitor(ctx, part.SiteKey, "one of many")
 		if err != nil {
@@ -85,6 +98,16 @@ type crowd struct {
 	entering chan struct{}
 	attempts atomic.Int64
 	members  []*member
+	front    *proxy.Terminator // nil without TLS
+}
+
+// options are how the device with the credentials connects.
+func (c *crowd) options(s *Session, token string) Options {
+	o := Options{Version: MQTT5, ClientID: s.ClientID(), Password: token, ReceiveMaximum: 10, Vigil: crowdVigil}
+	if c.front != nil {
+		o.TLS = c.front.Client()
+	}
+	return o
 }
 
 func (c *crowd) report(ctx context.Context, out *json.Encoder) {
@@ -95,6 +118,9 @@ func (c *crowd) report(ctx context.Context, out *json.Encoder) {
 		case <-time.After(100 * time.Millisecond):
 		}
 		r := CrowdReport{Attempts: c.attempts.Load()}
+		if c.front != nil {
+			r.Secured = c.front.Handshakes()
+		}
 		for _, d := range c.members {
 			if d.connected.Load() {
 				r.Connected++
@@ -197,9 +223,7 @@ func (d *member) serve(ctx context.Context) error {
 	}
 	d.crowd.attempts.Add(1)
 	d.crowd.entering <- struct{}{}
-	c, _, err := Connect(ctx, d.crowd.endpoint.MQTT, Options{
-		Version: MQTT5, ClientID: d.session.ClientID(), Password: token, ReceiveMaximum: 10, Vigil: crowdVigil,
-	})
+	c, _, err := Connect(ctx, d.crowd.endpoint.MQTT, d.crowd.options(d.session, token))
 	<-d.crowd.entering
 	if err != nil {
 		return err

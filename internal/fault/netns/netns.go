@@ -7,17 +7,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"strings"
-	"syscall"
 	"time"
 )
-
-// Server is the address of the host on which a server can be reached from all
-// namespaces.
-const Server = "10.213.0.1"
 
 const commandTimeout = 20 * time.Second
 
@@ -34,59 +28,17 @@ func Check() error {
 	return nil
 }
 
-// Host gives the host the address Server until the returned function is called.
-// One process on a machine can have it at a time; the others wait.
-func Host(ctx context.Context) (remove func(), err error) {
-	if err := Check(); err != nil {
-		return nil, err
-	}
-	alone, err := lock(ctx)
-	if err != nil {
-		return nil, err
-	}
-	_ = run(ctx, "ip addr del "+Server+"/32 dev lo") // an earlier run may have been killed
-	if err := run(ctx, "ip addr add "+Server+"/32 dev lo"); err != nil {
-		alone.Close()
-		return nil, err
-	}
-	return func() {
-		_ = run(context.WithoutCancel(ctx), "ip addr del "+Server+"/32 dev lo") // gone is gone
-		alone.Close()
-	}, nil
-}
-
-// lockFile is held by whoever uses the addresses of this package.
-const lockFile = "/run/parley-fault.lock"
-
-// lock waits until nobody else on this machine uses the addresses.
-func lock(ctx context.Context) (io.Closer, error) {
-	f, err := os.OpenFile(lockFile, os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("lock the namespaces: %w", err)
-	}
-	for {
-		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-		if err == nil {
-			return f, nil
-		}
-		select {
-		case <-ctx.Done():
-			return nil, errors.Join(ctx.Err(), f.Close())
-		case <-time.After(100 * time.Millisecond):
-		}
-	}
-}
-
 // Namespace is a network with one machine and a cable to the host. Its methods
 // are called by one goroutine.
 type Namespace struct {
 	name, outer string
-	number      int
+	network     string // the first three numbers of its addresses
 }
 
 // New makes namespace number n, 1 to 250, anew.
-func New(ctx context.Context, n int) (*Namespace, error) {
-	ns := &Namespace{name: fmt.Sprintf("parley%d", n), outer: fmt.Sprintf("parley%d", n), number: n}
+func (h *Host) New(ctx context.Context, n int) (*Namespace, error) {
+	name := fmt.Sprintf("%s%d", h.prefix(), n)
+	ns := &Namespace{name: name, outer: name, network: h.network(n)}
 	ns.Close()
 	for _, command := range []string{
 		"ip netns add " + ns.name,
@@ -110,7 +62,7 @@ func New(ctx context.Context, n int) (*Namespace, error) {
 	return ns, nil
 }
 
-func (n *Namespace) host() string { return fmt.Sprintf("10.213.%d.1", n.number) }
+func (n *Namespace) host() string { return n.network + ".1" }
 
 // Prefix is what a command line begins with to be run in the namespace.
 func (n *Namespace) Prefix() []string { return []string{"ip", "netns", "exec", n.name} }
@@ -120,7 +72,7 @@ func (n *Namespace) Prefix() []string { return []string{"ip", "netns", "exec", n
 func (n *Namespace) Address(ctx context.Context, last int) error {
 	return n.inside(ctx,
 		"ip addr flush dev eth0 scope global",
-		fmt.Sprintf("ip addr add 10.213.%d.%d/24 dev eth0", n.number, last),
+		fmt.Sprintf("ip addr add %s.%d/24 dev eth0", n.network, last),
 		"ip route replace default via "+n.host())
 }
 
