@@ -115,6 +115,28 @@ func BenchmarkVerify(b *testing.B) {
 	b.ReportMetric(float64(info.Size())*float64(b.N)/b.Elapsed().Seconds()/(1<<20), "MiB/s")
 }
 
+// BenchmarkScrub measures reading all pages of 200 MiB, without a rest.
+func BenchmarkScrub(b *testing.B) {
+	dir := b.TempDir()
+	if err := open(b, dir).Close(); err != nil {
+		b.Fatal(err)
+	}
+	const size = 200 << 20
+	execFile(b, dir, fmt.Sprintf(`CREATE TABLE filling (x); WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < %d)
+		INSERT INTO filling SELECT zeroblob(4000) FROM n`, size/4096))
+	s := open(b, dir)
+	defer func() { _ = s.Close() }()
+	cpu := cpuTime(b)
+	b.ResetTimer()
+	for range b.N {
+		if err := s.Scrub(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(size*float64(b.N)/b.Elapsed().Seconds()/(1<<20), "MiB/s")
+	b.ReportMetric(size*float64(b.N)/(cpuTime(b)-cpu).Seconds()/(1<<20), "MiB/CPU-s")
+}
+
 func BenchmarkHead(b *testing.B) {
 	s := open(b, b.TempDir())
 	defer func() { _ = s.Close() }()

@@ -12,6 +12,7 @@ import (
 	_ "modernc.org/sqlite" // registers the driver
 
 	"github.com/parley-chat/parley"
+	"github.com/parley-chat/parley/bridge/sqlite/pages"
 )
 
 // database is the connection that writes, with its prepared statements. It has
@@ -59,12 +60,25 @@ func openDatabase(ctx context.Context, dir string) (*database, error) {
 }
 
 func openPool(dir string, pragmas ...string) (*sql.DB, error) {
-	path, err := filepath.Abs(filepath.Join(dir, databaseFile))
+	return openFile(filepath.Join(dir, databaseFile), pragmas...)
+}
+
+func openFile(path string, pragmas ...string) (*sql.DB, error) {
+	vfs, err := pages.Register()
 	if err != nil {
 		return nil, err
 	}
-	name := url.URL{Scheme: "file", Path: path, RawQuery: url.Values{"_pragma": pragmas}.Encode()}
-	return sql.Open("sqlite", name.String())
+	name, err := fileName(path, url.Values{"_pragma": pragmas, "vfs": {vfs}})
+	if err != nil {
+		return nil, err
+	}
+	return sql.Open("sqlite", name)
+}
+
+func fileName(path string, options url.Values) (string, error) {
+	path, err := filepath.Abs(path)
+	name := url.URL{Scheme: "file", Path: path, RawQuery: options.Encode()}
+	return name.String(), err
 }
 
 // prepareStore migrates, makes durable whatever can be read, and returns the
@@ -172,7 +186,7 @@ func (d *database) close() error {
 // readers are the connections that read. A statement that serves one page of
 // anything is prepared once.
 type readers struct {
-	pool                                                            *sql.DB
+	pool, scrub                                                     *sql.DB // scrub has one connection, which keeps no pages
 	after, before, head, byID, ids, controls, sinceFirst, sinceNext *sql.Stmt
 }
 
@@ -193,6 +207,10 @@ func openReaders(ctx context.Context, dir string) (*readers, error) {
 	pool.SetMaxOpenConns(n)
 	pool.SetMaxIdleConns(n)
 	r := &readers{pool: pool}
+	if r.scrub, err = openPool(dir, "busy_timeout(5000)", "query_only(1)", "cache_size(1)"); err != nil {
+		return nil, errors.Join(err, pool.Close())
+	}
+	r.scrub.SetMaxOpenConns(1)
 	for query, st := range r.statements() {
 		if *st, err = pool.PrepareContext(ctx, query); err != nil {
 			return nil, errors.Join(fmt.Errorf("prepare to read: %w", err), r.close())
@@ -208,5 +226,5 @@ func (r *readers) close() error {
 			errs = append(errs, (*st).Close())
 		}
 	}
-	return errors.Join(append(errs, r.pool.Close())...)
+	return errors.Join(append(errs, r.scrub.Close(), r.pool.Close())...)
 }

@@ -108,6 +108,9 @@ func TestDamageWhileOpen(t *testing.T) {
 	must(t, err)
 	must(t, f.Close())
 
+	if err := s.Scrub(t.Context()); err == nil || !strings.Contains(err.Error(), "restore") {
+		t.Errorf("scrub of a damaged file: %v", err)
+	}
 	if _, err := s.Read(t.Context(), stream, 0, 100); err == nil || !strings.Contains(err.Error(), "restore") {
 		t.Errorf("read of a damaged file: %v", err)
 	}

@@ -17,3 +17,16 @@ func (s *Store) Hold() (release func()) {
 	<-held
 	return func() { close(done) }
 }
+
+// Scrub reads all pages once, without a rest.
+func (s *Store) Scrub(ctx context.Context) error {
+	_, err := s.scrub(ctx, 0)
+	return err
+}
+
+// Bound sets how many entries may be pending.
+func (s *Store) Bound(entries int) {
+	s.pending.mu.Lock()
+	defer s.pending.mu.Unlock()
+	s.pending.bound = entries
+}

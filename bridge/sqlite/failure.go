@@ -34,6 +34,9 @@ func classify(err error) failure {
 	if !errors.As(err, &e) {
 		return failureRefused
 	}
+	if e.Code() == code.SQLITE_IOERR_DATA { // a page and its checksum
+		return failureDamaged
+	}
 	switch e.Code() & 0xff { // the low byte is the primary code
 	case code.SQLITE_FULL:
 		return failureFull

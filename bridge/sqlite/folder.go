@@ -50,14 +50,21 @@ func lockFolder(dir string) (*os.File, error) {
 // createDatabaseFile exists for the mode: SQLite gives its other files the mode
 // of this one. The folder is synced so that its name survives a power cut.
 func createDatabaseFile(dir string) error {
-	f, err := os.OpenFile(filepath.Join(dir, databaseFile), os.O_CREATE|os.O_RDWR, 0o600)
+	if err := createFile(filepath.Join(dir, databaseFile)); err != nil {
+		return err
+	}
+	return errors.Join(syncDir(dir), syncDir(filepath.Dir(filepath.Clean(dir))))
+}
+
+func createFile(path string) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err == nil {
+		err = f.Close()
+	}
 	if err != nil {
 		return fmt.Errorf("create the store's file: %w", err)
 	}
-	if err := f.Close(); err != nil {
-		return fmt.Errorf("create the store's file: %w", err)
-	}
-	return errors.Join(syncDir(dir), syncDir(filepath.Dir(filepath.Clean(dir))))
+	return nil
 }
 
 func syncDir(dir string) error {

@@ -87,15 +87,15 @@ func TestDamagedFile(t *testing.T) {
 
 func queryFile(t *testing.T, dir, query string, dest any) {
 	t.Helper()
-	db, err := sql.Open("sqlite", filepath.Join(dir, "parley.db"))
+	db, err := sql.Open("sqlite", "file:"+filepath.Join(dir, "parley.db")+"?vfs=parley")
 	must(t, err)
 	must(t, db.QueryRowContext(t.Context(), query).Scan(dest))
 	must(t, db.Close())
 }
 
-func execFile(t *testing.T, dir, query string) {
+func execFile(t testing.TB, dir, query string) {
 	t.Helper()
-	db, err := sql.Open("sqlite", filepath.Join(dir, "parley.db"))
+	db, err := sql.Open("sqlite", "file:"+filepath.Join(dir, "parley.db")+"?vfs=parley")
 	must(t, err)
 	_, err = db.ExecContext(t.Context(), query)
 	must(t, err)

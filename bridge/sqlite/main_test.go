@@ -2,7 +2,9 @@ package sqlite_test
 
 import (
 	"context"
+	"flag"
 	"os"
+	"strconv"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -19,6 +21,10 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv(fsyncDir); dir != "" {
 		fsyncChild(dir)
 		return
+	}
+	// Each of these opens the store a dozen times.
+	if err := flag.Set("rapid.checks", strconv.Itoa(20*storetest.Scale())); err != nil {
+		panic(err)
 	}
 	goleak.VerifyTestMain(m)
 }

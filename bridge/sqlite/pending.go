@@ -26,6 +26,7 @@ type pending struct {
 	bytes   int
 	applied uint64 // number of the newest batch in the tables
 	waiting int    // entries of the batches behind it
+	bound   int    // maxPending
 
 	added   chan struct{} // holds one: there is something to apply
 	removed chan struct{} // holds one: there is more room; for the appender
@@ -51,7 +52,7 @@ func (t *tail) newest() *parley.Entry { return t.entries[len(t.entries)-1] }
 
 func newPending() *pending {
 	return &pending{
-		tails: map[parley.Stream]*tail{},
+		tails: map[parley.Stream]*tail{}, bound: maxPending,
 		added: make(chan struct{}, 1), removed: make(chan struct{}, 1), moved: make(chan struct{}),
 	}
 }
@@ -163,7 +164,7 @@ func (p *pending) unsynced() (some, many bool) {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 	some = len(p.batches) > 0 && p.batches[0].number <= p.applied
-	return some, some && (p.entries >= maxPending/2 || p.bytes >= maxPendingBytes/2)
+	return some, some && (p.entries >= p.bound/2 || p.bytes >= maxPendingBytes/2)
 }
 
 // unapplied returns how many entries wait to be applied.
@@ -183,7 +184,7 @@ func (p *pending) newestApplied() uint64 {
 func (p *pending) full() bool {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
-	return p.entries >= maxPending || p.bytes >= maxPendingBytes
+	return p.entries >= p.bound || p.bytes >= maxPendingBytes
 }
 
 // size returns how much is pending.

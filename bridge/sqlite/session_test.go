@@ -37,7 +37,7 @@ func save(sub parley.Subscription, starts ...parley.Cursor) parley.SubscriptionS
 	return parley.SubscriptionSave{Subscription: sub, Starts: starts}
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)

@@ -46,6 +46,9 @@ type Store struct {
 	appended chan struct{}   // closed by the appender when it has ended
 	stopped  chan struct{}   // closed by the writer when it has ended, after that
 
+	scrubber  sync.WaitGroup // ends before all others
+	stopScrub context.CancelFunc
+
 	journal *journal.Journal
 	pending *pending
 	newest  int64        // server time of the newest entry at the opening: time never falls
@@ -94,6 +97,9 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 }
 
 func (s *Store) start(ctx context.Context) error {
+	if err := s.sealOld(ctx); err != nil {
+		return err
+	}
 	db, err := openDatabase(ctx, s.dir)
 	if err != nil {
 		return err
@@ -107,11 +113,15 @@ func (s *Store) start(ctx context.Context) error {
 	if s.readers, err = openReaders(ctx, s.dir); err != nil {
 		return errors.Join(err, s.journal.Close(), db.close())
 	}
-	if err := s.verifySmall(ctx); err != nil {
+	small, err := s.verifySmall(ctx)
+	if err != nil {
 		return errors.Join(err, s.readers.close(), s.journal.Close(), db.close())
 	}
 	go newAppender(s).run()
 	go newWriter(s, db).run()
+	scrubbing, stop := context.WithCancel(context.Background())
+	s.stopScrub = stop
+	s.scrubber.Go(func() { s.scrubAlways(scrubbing, small) })
 	return nil
 }
 
@@ -120,6 +130,8 @@ func (s *Store) start(ctx context.Context) error {
 func (s *Store) Close() error {
 	s.closeOnce.Do(func() {
 		close(s.closing)
+		s.stopScrub()
+		s.scrubber.Wait()
 		<-s.stopped
 		s.closeErr = errors.Join(s.closeErr, s.lock.Close())
 	})

@@ -1,6 +1,7 @@
 package sqlite_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -67,4 +68,37 @@ func waitReady(t *testing.T, s *sqlite.Store) {
 
 func TestCrash(t *testing.T) {
 	storetest.Crash(t, func(t *testing.T, dir string) bridge.Store { return open(t, dir) })
+}
+
+// TestRepeatAfterAWeek sends messages again that were stored seven days ago, to
+// the store that ran on and to one that was opened again.
+func TestRepeatAfterAWeek(t *testing.T) {
+	dir, now := t.TempDir(), time.Now()
+	start := func() *sqlite.Store {
+		s, err := sqlite.Open(t.Context(), sqlite.Options{Dir: dir, Now: func() time.Time { return now }})
+		must(t, err)
+		return s
+	}
+	s := start()
+	stream := parley.Stream("ste_a/c/cnv_a/messages")
+	entries := make([]parley.Entry, 0, 100)
+	for i := range cap(entries) {
+		entries = append(entries, message("vis_a", fmt.Sprintf("msg_%04d", i), "hello"))
+	}
+	first, err := s.Append(t.Context(), stream, entries, parley.ExpectAny)
+	must(t, err)
+	for i := range first {
+		first[i].Duplicate = true
+	}
+	for _, reopened := range []bool{false, true} {
+		if now = now.Add(7 * 24 * time.Hour); reopened {
+			must(t, s.Close())
+			s = start()
+		}
+		again, err := s.Append(t.Context(), stream, entries, parley.ExpectAny)
+		must(t, err)
+		equal(t, "repeats", again, first)
+		checkCount(t, s, stream, len(entries))
+	}
+	must(t, s.Close())
 }

@@ -71,14 +71,15 @@ func (s *Store) verifyEntries(ctx context.Context) error {
 	})
 }
 
-// verifySmall verifies a database that is small enough to do so at every start.
-func (s *Store) verifySmall(ctx context.Context) error {
+// verifySmall verifies a database that is small enough to do so at every start,
+// and reports whether it is.
+func (s *Store) verifySmall(ctx context.Context) (small bool, err error) {
 	info, err := os.Stat(filepath.Join(s.dir, databaseFile))
 	if err != nil {
-		return fmt.Errorf("verify: %w", err)
+		return false, fmt.Errorf("verify: %w", err)
 	}
 	if info.Size() > verifyAtOpen {
-		return nil
+		return false, nil
 	}
-	return s.Verify(ctx)
+	return true, s.Verify(ctx)
 }

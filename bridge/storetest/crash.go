@@ -25,7 +25,7 @@ const dirVariable = "PARLEY_STORETEST_CRASH_DIR"
 const (
 	crashWriters = 12
 	crashStreams = 3
-	crashRounds  = 15
+	crashRounds  = 6
 )
 
 // ChildMain is for the TestMain of a package that calls Crash. In the test run
@@ -82,7 +82,8 @@ func crashWriter(st bridge.Store, n int, w io.Writer) error {
 func Crash(t *testing.T, open func(t *testing.T, dir string) bridge.Store) {
 	dir := t.TempDir()
 	acked := map[crashKey]int64{}
-	for round := range crashRounds {
+	rounds := crashRounds * Scale()
+	for round := range rounds {
 		before := len(acked)
 		crashRound(t, dir, acked)
 		st := open(t, dir)
@@ -95,7 +96,7 @@ func Crash(t *testing.T, open func(t *testing.T, dir string) bridge.Store) {
 			t.Fatalf("round %d acknowledged nothing new", round)
 		}
 	}
-	t.Logf("%d kills, %d entries acknowledged", crashRounds, len(acked))
+	t.Logf("%d kills, %d entries acknowledged", rounds, len(acked))
 }
 
 type crashKey struct {

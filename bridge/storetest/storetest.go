@@ -6,6 +6,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
+	"strconv"
 	"testing"
 	"time"
 
@@ -34,6 +36,16 @@ func Run(t *testing.T, open func(t *testing.T, dir string) bridge.Store) {
 }
 
 type suite struct{ open Open }
+
+// Scale is by how much tests that repeat themselves do so more often:
+// PARLEY_SOAK_SCALE, 1 unless told.
+func Scale() int {
+	n, err := strconv.Atoi(os.Getenv("PARLEY_SOAK_SCALE"))
+	if err != nil {
+		return 1
+	}
+	return max(n, 1)
+}
 
 // store opens a new store that is closed when the test ends.
 func (s suite) store(t *testing.T) bridge.Store {

@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/parley-chat/parley/bridge/sqlite/journal"
+	"github.com/parley-chat/parley/bridge/storetest"
 )
 
 const epoch = "epo_test"
@@ -210,7 +211,8 @@ func TestGoesOnBehindTornTail(t *testing.T) {
 // whatever was appended is replayed.
 func TestFlippedBits(t *testing.T) {
 	const batches = 12
-	first := rand.IntN(7)
+	step := max(37/storetest.Scale(), 1)
+	first := rand.IntN(step)
 	dir := t.TempDir()
 	j := start(t, dir, 700)
 	for n := 1; n <= batches; n++ {
@@ -232,7 +234,7 @@ func TestFlippedBits(t *testing.T) {
 		must(t, os.Truncate(name, int64(len(used))))
 		f, err := os.OpenFile(name, os.O_WRONLY, 0)
 		must(t, err)
-		for bit := first; bit < len(used)*8; bit += 7 {
+		for bit := first; bit < len(used)*8; bit += step {
 			at := int64(bit / 8)
 			put := func(b byte) {
 				_, err := f.WriteAt([]byte{b}, at)
@@ -262,7 +264,7 @@ func TestDamage(t *testing.T) {
 	must(t, j.Close())
 	names, err := filepath.Glob(filepath.Join(dir, "journal-0*"))
 	must(t, err)
-	for range 300 {
+	for range 100 * storetest.Scale() {
 		name := names[rand.IntN(len(names))]
 		whole, err := os.ReadFile(name)
 		must(t, err)
