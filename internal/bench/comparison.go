@@ -86,7 +86,7 @@ const compareHead = `
 ## Side by side: %s, %s
 
 Made by ` + "`make bench`" + ` on %s, seed ` + "`%#x`" + `, in %s: each broker is given each load in turn, %d rounds,
-medians (idle connections: one round). MQTT 3.1.1, QoS 1 and payloads of 256 bytes, which parley delivers as entries of
+medians (idle connections and the long queue: one round). MQTT 3.1.1, QoS 1 and payloads of 256 bytes, which parley delivers as entries of
 about twice that. Subscribers' sessions are kept. The load is one thread on the same cores, over loopback. A message is
 under way until it is acknowledged and every subscriber has it. Only parley checks tokens and rights, and has fsynced what
 it acknowledges; the others hold it in memory. Ratios are parley ÷ other: of rates, above 1 is better; of everything else,

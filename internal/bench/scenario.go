@@ -35,6 +35,7 @@ type size struct {
 	fanOut             []int
 	idle               int
 	absent, queuedEach int
+	queuedLong         int // instead of queuedEach, where memory counts: more than bounded caches hold
 	warm, counted      time.Duration
 	paced              time.Duration // counted, where the pace is given
 	settle             time.Duration // before memory is read
@@ -43,12 +44,12 @@ type size struct {
 func sizeOf(quick bool) size {
 	if quick {
 		return size{
-			pairs: 3, window: 4, rate: 200, fanOut: []int{5}, idle: 20, absent: 6, queuedEach: 40,
+			pairs: 3, window: 4, rate: 200, fanOut: []int{5}, idle: 20, absent: 6, queuedEach: 40, queuedLong: 80,
 			warm: 50 * time.Millisecond, counted: 150 * time.Millisecond, paced: 200 * time.Millisecond, settle: 50 * time.Millisecond,
 		}
 	}
 	return size{
-		pairs: 50, window: 20, rate: 2000, fanOut: []int{100, 1000}, idle: idleConnections, absent: 1000, queuedEach: 100,
+		pairs: 50, window: 20, rate: 2000, fanOut: []int{100, 1000}, idle: idleConnections, absent: 1000, queuedEach: 100, queuedLong: 1200,
 		warm: 500 * time.Millisecond, counted: 2500 * time.Millisecond, paced: 4 * time.Second, settle: time.Second,
 	}
 }
@@ -78,6 +79,8 @@ func scenarios(quick bool) []scenario {
 			})
 		}
 	}
+	long := s
+	long.queuedEach = s.queuedLong
 	return append(all, scenario{
 		name:    fmt.Sprintf("%d idle on TCP", s.idle),
 		figures: []figure{{"memory per connection", KiB}},
@@ -88,18 +91,24 @@ func scenarios(quick bool) []scenario {
 		figures: []figure{{"memory per connection", KiB}},
 		once:    true,
 		run:     s.idleWebSocket,
-	}, scenario{
+	}, s.offline(), long.offline(), scenario{
+		name:    fmt.Sprintf("a stalled reader, at %d/s", s.rate),
+		figures: []figure{{"PUBACK p99 without it", Millis}, {"PUBACK p99 with it", Millis}, {"with ÷ without", Times}},
+		run:     s.stalledReader,
+	})
+}
+
+// offline is the queue of devices that are away. The long one takes its time.
+func (s size) offline() scenario {
+	return scenario{
 		name: fmt.Sprintf("%d messages to %d absent devices", s.absent*s.queuedEach, s.absent),
 		figures: []figure{
 			{"all are back and have read", Seconds}, {"memory per queued message", Bytes},
 			{"out of order", Percent}, {"missing", Percent}, {"twice", Percent},
 		},
-		run: s.offlineQueue,
-	}, scenario{
-		name:    fmt.Sprintf("a stalled reader, at %d/s", s.rate),
-		figures: []figure{{"PUBACK p99 without it", Millis}, {"PUBACK p99 with it", Millis}, {"with ÷ without", Times}},
-		run:     s.stalledReader,
-	})
+		once: s.queuedEach == s.queuedLong,
+		run:  s.offlineQueue,
+	}
 }
 
 // connectPairs starts the broker with one publisher and one subscriber in each
