@@ -5,11 +5,14 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"time"
 )
 
-// write writes the table of what has been run so far, if a file is named.
+// write writes the table of what has been run so far, if a file is named. Rows
+// that stand in it already, of the same commit and machine, stay unless they have
+// been run again.
 func (s *Session) write(results []*Result) error {
 	if s.Results == "" {
 		return nil
@@ -23,13 +26,23 @@ reordered and other (gaps, changed, unexplained, rows' own findings) must be 0. 
 beyond it is in bold. A seed repeats the choices of a row: ` + "`parley fault ROW --seed SEED`" + `.
 
 `)
-	fmt.Fprintf(&b, "%s, commit %s, %s.\n\n", time.Now().UTC().Format(time.DateOnly), or(s.Commit, "unknown"), machine())
+	where := fmt.Sprintf("%s, commit %s, %s.\n\n", time.Now().UTC().Format(time.DateOnly), or(s.Commit, "unknown"), machine())
+	b.WriteString(where)
 	b.WriteString("| row | fault | rounds | messages | lost | doubled | reordered | other | measured | took | seed |\n" +
 		"|---|---|---:|---:|---:|---:|---:|---:|---|---:|---|\n")
-	messages := 0
+	lines := linesOf(s.Results, where)
 	for _, r := range results {
-		messages += r.Report.Acked
-		b.WriteString(r.row())
+		lines[r.Row.Name] = r.row()
+	}
+	messages := 0
+	for _, r := range Rows() {
+		line, ok := lines[r.Name]
+		if !ok {
+			continue
+		}
+		b.WriteString(line)
+		n, _ := strconv.Atoi(cell(line, 4)) // as row writes it
+		messages += n
 	}
 	fmt.Fprintf(&b, "\n%d messages were acknowledged in all.\n", messages)
 	if err := os.MkdirAll(filepath.Dir(s.Results), 0o755); err != nil {
@@ -40,6 +53,25 @@ beyond it is in bold. A seed repeats the choices of a row: ` + "`parley fault RO
 	}
 	return nil
 }
+
+// linesOf returns the lines of the table in a file, by row, if it was made where
+// and when that line says.
+func linesOf(file, where string) map[string]string {
+	lines := map[string]string{}
+	data, err := os.ReadFile(file)
+	if err != nil || !strings.Contains(string(data), where) {
+		return lines
+	}
+	for line := range strings.Lines(string(data)) {
+		if strings.HasPrefix(line, "| ") {
+			lines[cell(line, 1)] = line
+		}
+	}
+	return lines
+}
+
+// cell returns the n-th cell of a table's line, the first being 1.
+func cell(line string, n int) string { return strings.TrimSpace(strings.Split(line, "|")[n]) }
 
 // row is the result as a row of the table.
 func (r *Result) row() string {
