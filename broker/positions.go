@@ -27,25 +27,37 @@ func (s *session) position(ctx context.Context, stream parley.Stream) (int64, er
 
 // learn reads the positions in streams that are not known yet.
 func (s *session) learn(ctx context.Context, streams []parley.Stream) error {
-	if !s.stored() {
-		return nil
+	for s.stored() {
+		if done, err := s.learnOnce(ctx, streams); done || err != nil {
+			return err
+		}
 	}
+	return nil
+}
+
+// learnOnce reports false if the device has left streams meanwhile: what was read
+// may be a position that it has given up.
+func (s *session) learnOnce(ctx context.Context, streams []parley.Stream) (done bool, err error) {
 	s.mu.Lock()
+	leavings := s.leavings
 	unknown := slices.DeleteFunc(slices.Clone(streams), func(stream parley.Stream) bool {
 		_, known := s.positions[stream]
 		return known
 	})
 	s.mu.Unlock()
 	if len(unknown) == 0 {
-		return nil
+		return true, nil
 	}
 	cursors, err := s.broker.options.Sessions.Cursors(ctx, s.device, unknown)
 	if err != nil {
-		return fmt.Errorf("read cursors: %w", err)
+		return false, fmt.Errorf("read cursors: %w", err)
 	}
 	epoch := s.broker.log.Epoch()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.leavings != leavings {
+		return false, nil
+	}
 	for _, c := range cursors {
 		if c.Epoch != epoch {
 			c.Seq = 0 // another numbering: from the first entry
@@ -54,7 +66,7 @@ func (s *session) learn(ctx context.Context, streams []parley.Stream) error {
 			s.positions[c.Stream] = c.Seq
 		}
 	}
-	return nil
+	return true, nil
 }
 
 // stored reports whether the store holds anything of the device: not of one that
@@ -80,19 +92,12 @@ func (s *session) put(cursors []parley.Cursor) {
 	}
 }
 
-// leave forgets the positions in streams.
-func (s *session) leave(streams []parley.Stream) {
+// leave forgets the positions in all streams that left tells of, after the store
+// has.
+func (s *session) leave(left func(parley.Stream) bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, stream := range streams {
-		delete(s.positions, stream)
-	}
-}
-
-// leaveAll forgets the positions in all streams that left tells of.
-func (s *session) leaveAll(left func(parley.Stream) bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.leavings++
 	maps.DeleteFunc(s.positions, func(stream parley.Stream, _ int64) bool { return left(stream) })
 }
 

@@ -43,6 +43,7 @@ type session struct {
 	mu        sync.Mutex
 	filters   map[string]parley.Subscription // granted
 	positions positions
+	leavings  int         // how often positions were given up
 	since     int64       // what has not changed since then owes the membership filters nothing
 	attaching int         // subscriptions whose deliveries have not begun
 	seenSaved int64       // the newest parley.CursorSave.Seen

@@ -47,11 +47,12 @@ func (s *session) unsubscribe(ctx context.Context, filter string) {
 		return
 	}
 	streams := s.detach(t)
-	s.leave(streams)
+	left := func(stream parley.Stream) bool { return slices.Contains(streams, stream) }
+	defer s.leave(left)
 	if !s.stored() {
 		return
 	}
-	s.broker.cursors.drop(s, func(stream parley.Stream) bool { return slices.Contains(streams, stream) })
+	s.broker.cursors.drop(s, left)
 	if err := s.broker.options.Sessions.DeleteSubscription(ctx, s.device, s.generation, filter, streams); err != nil {
 		s.broker.options.Logger.Info("subscription not deleted", "device", s.device, "filter", filter, "error", err)
 	}
@@ -66,7 +67,7 @@ func (s *session) leaveMembership(ctx context.Context, t parley.Topic) {
 	left := func(stream parley.Stream) bool {
 		return stream.Kind() == t.Kind && !slices.Contains(exact, stream)
 	}
-	s.leaveAll(left)
+	defer s.leave(left)
 	if !s.stored() {
 		return
 	}
