@@ -42,7 +42,11 @@ type Conversation struct {
 	Count   int64 // messages so far
 
 	OpenedAt  int64 // Unix milliseconds
-	UpdatedAt int64
+	UpdatedAt int64 // of the newest entry
+	ChangedAt int64 // of the newest entry or mark
+
+	Marks     Marks
+	AgentRead int64  // the newest seq that an agent has read while responsible
 	LastText  string // the beginning of the newest message, for lists
 }
 
@@ -109,7 +113,13 @@ func (c *Conversation) Apply(e *Entry) {
 	if e.Type.Control() {
 		c.Control = e.Seq
 	}
-	c.Head, c.Count, c.UpdatedAt = e.Seq, e.Count, e.At
+	if e.Type.Message() {
+		c.Marks = c.Marks.With(Mark{User: e.Sender, Read: e.Seq, Count: e.Count})
+		if e.Sender == c.Assignee {
+			c.AgentRead = e.Seq
+		}
+	}
+	c.Head, c.Count, c.UpdatedAt, c.ChangedAt = e.Seq, e.Count, e.At, max(c.ChangedAt, e.At)
 }
 
 // beginning returns the first lastTextRunes of a text body. Bodies are stored as
@@ -154,6 +164,8 @@ type State struct {
 	OpenedAt     int64   `json:"openedAt"`
 	UpdatedAt    int64   `json:"updatedAt"`
 	LastText     string  `json:"lastText"`
+	Marks        Marks   `json:"marks"`     // of those whom the reader may see
+	AgentRead    int64   `json:"agentRead"` // seq up to which an agent has read while responsible
 }
 
 // Person is a user as others see them.
@@ -162,12 +174,19 @@ type Person struct {
 	Name string `json:"name"`
 }
 
-// State returns what clients see of c.
-func (c Conversation) State(epoch string) State {
+// State returns what a client of who sees of c: staff sees everybody's marks, a
+// visitor the own one.
+func (c Conversation) State(epoch string, who Identity) State {
 	s := State{
 		Conversation: c.ID, Epoch: epoch, Head: c.Head, First: min(c.Head, 1), Count: c.Count, Status: c.Status,
 		Visitor:  Person{ID: c.Visitor, Name: c.VisitorName},
 		OpenedAt: c.OpenedAt, UpdatedAt: c.UpdatedAt, LastText: c.LastText,
+		Marks: Marks{}, AgentRead: c.AgentRead,
+	}
+	if who.Role.Staff() {
+		s.Marks = append(s.Marks, c.Marks...)
+	} else if m := c.Marks.Of(who.User); m.Delivered > 0 {
+		s.Marks = append(s.Marks, m)
 	}
 	if c.Assignee != "" {
 		s.Assignee = &Person{ID: c.Assignee, Name: c.AssigneeName}

@@ -18,6 +18,8 @@ const (
 	EntryClosed   EntryType = "closed"   // body {by}
 	EntryReopened EntryType = "reopened" // body {by}: a message came after the close
 
+	EntryMarked EntryType = "marked" // only in a user's events: body MarkedBody
+
 	EntryRefusal EntryType = "refusal" // only in a device's errors: body {id, topic, code, retry, message}
 )
 

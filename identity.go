@@ -60,6 +60,7 @@ const (
 	ActionClaim Action = "claim" // become responsible for it
 	ActionClose Action = "close"
 	ActionNote  Action = "note" // read and write its internal notes
+	ActionMark  Action = "mark" // mark its messages delivered or read
 )
 
 // May reports whether i may do action on t at all, as far as the role and the
@@ -137,7 +138,7 @@ func (i Identity) MayIn(action Action, c Conversation) error {
 		return errNoConversation()
 	}
 	switch action {
-	case ActionRead:
+	case ActionRead, ActionMark:
 		return nil
 	case ActionSend:
 		return i.maySend(c)

@@ -25,6 +25,8 @@ type Log interface {
 	// Record stores drafts in order and answers each of them, see
 	// parley.Appended. An error leaves the outcome of all of them open.
 	Record(ctx context.Context, who parley.Identity, conversation string, drafts []parley.Draft) ([]parley.Appended, error)
+	// Mark records how far who has got, and answers like Record.
+	Mark(ctx context.Context, who parley.Identity, conversation string, d parley.MarkDraft) (parley.Appended, error)
 	// Read returns entries with seq > after, oldest first.
 	Read(ctx context.Context, who parley.Identity, conversation string, after int64, limit int) ([]parley.Entry, error)
 	// ReadBefore returns the newest entries with seq < before, oldest first.

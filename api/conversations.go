@@ -32,7 +32,7 @@ func (r rest) ListConversations(ctx context.Context, q ListConversationsRequestO
 	}
 	page := ListConversations200JSONResponse{Conversations: make([]State, len(found))}
 	for i, c := range found {
-		page.Conversations[i] = c.State(r.options.Log.Epoch())
+		page.Conversations[i] = c.State(r.options.Log.Epoch(), who)
 	}
 	if len(found) == list.Limit {
 		next := formatCursor(found[len(found)-1])
@@ -93,6 +93,26 @@ func (r rest) GetConversation(ctx context.Context, q GetConversationRequestObjec
 	return GetConversation200JSONResponse{state}, nil
 }
 
+// MarkConversation marks messages, exactly as MQTT does.
+func (r rest) MarkConversation(ctx context.Context, q MarkConversationRequestObject) (MarkConversationResponseObject, error) {
+	who, err := checked(ctx, q.Id)
+	if err != nil {
+		return nil, err
+	}
+	draft, err := parley.DecodeMark(*q.Body)
+	if err != nil {
+		return nil, err
+	}
+	a, err := r.options.Log.Mark(ctx, who, q.Id, draft)
+	if err == nil {
+		err = a.Err
+	}
+	if err != nil {
+		return nil, orUnavailable(err)
+	}
+	return MarkConversation204Response{}, nil
+}
+
 // ClaimConversation makes the caller responsible.
 func (r rest) ClaimConversation(ctx context.Context, q ClaimConversationRequestObject) (ClaimConversationResponseObject, error) {
 	state, err := r.state(ctx, q.Id, r.options.Log.Claim)
@@ -122,7 +142,7 @@ func (r rest) state(ctx context.Context, id string, do func(context.Context, par
 	if err != nil {
 		return StateJSONResponse{}, err
 	}
-	return StateJSONResponse(c.State(r.options.Log.Epoch())), nil
+	return StateJSONResponse(c.State(r.options.Log.Epoch(), who)), nil
 }
 
 // checked returns who calls, once the conversation's id is one that can exist.

@@ -50,6 +50,8 @@ func operations(conversation string) []operation {
 		{method: "GET", route: "/v1/conversations/{id}/messages", path: in("/messages"), conversation: true, status: 200, stranger: 404, agent: 200},
 		{method: "POST", route: "/v1/conversations/{id}/messages", path: in("/messages"), conversation: true, status: 201, stranger: 404, agent: 403,
 			body: func(*fixture) any { return draft("hello") }},
+		{method: "POST", route: "/v1/conversations/{id}/marks", path: in("/marks"), conversation: true, status: 204, stranger: 404, agent: 204,
+			body: func(*fixture) any { return map[string]int{"read": 1} }},
 		{method: "POST", route: "/v1/conversations/{id}/close", path: in("/close"), conversation: true, status: 200, who: owner, stranger: 404, agent: 403},
 		{method: "POST", route: "/v1/conversations/{id}/claim", path: in("/claim"), conversation: true, status: 200, who: owner, stranger: 404, agent: 200},
 	}

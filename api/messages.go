@@ -29,7 +29,7 @@ func (r rest) ListMessages(ctx context.Context, q ListMessagesRequestObject) (Li
 	if err != nil {
 		return nil, fmt.Errorf("read messages: %w", err)
 	}
-	state := c.State(r.options.Log.Epoch())
+	state := c.State(r.options.Log.Epoch(), who)
 	page := ListMessages200JSONResponse{Epoch: state.Epoch, Head: state.Head, First: state.First, Entries: make([]Entry, len(entries))}
 	for i := range entries {
 		page.Entries[i] = entries[i].AppendJSON(nil, state.Epoch)
@@ -91,7 +91,7 @@ func orUnavailable(err error) error {
 	if errors.As(err, &refusal) {
 		return err
 	}
-	return fmt.Errorf("%w: %w", parley.Errorf(parley.CodeUnavailable, "the message could not be stored now; send it again"), err)
+	return fmt.Errorf("%w: %w", parley.Errorf(parley.CodeUnavailable, "this could not be stored now; send it again"), err)
 }
 
 // about makes the refusal inside err name the message.

@@ -62,6 +62,12 @@ type MQTT struct {
 	Path string `json:"path"`
 }
 
+// Mark defines model for Mark.
+type Mark = parley.Mark
+
+// MarkDraft defines model for MarkDraft.
+type MarkDraft = json.RawMessage
+
 // Me defines model for Me.
 type Me struct {
 	Device         ID     `json:"device"`
@@ -171,6 +177,9 @@ type ListMessagesParams struct {
 // CreateAgentSessionJSONRequestBody defines body for CreateAgentSession for application/json ContentType.
 type CreateAgentSessionJSONRequestBody = AgentSessionRequest
 
+// MarkConversationJSONRequestBody defines body for MarkConversation for application/json ContentType.
+type MarkConversationJSONRequestBody = MarkDraft
+
 // PostMessageJSONRequestBody defines body for PostMessage for application/json ContentType.
 type PostMessageJSONRequestBody = Draft
 
@@ -203,6 +212,9 @@ type ServerInterface interface {
 	// CloseConversation Close a conversation
 	// (POST /v1/conversations/{id}/close)
 	CloseConversation(ctx echo.Context, id ConversationID) error
+	// MarkConversation Mark messages as delivered or read
+	// (POST /v1/conversations/{id}/marks)
+	MarkConversation(ctx echo.Context, id ConversationID) error
 	// ListMessages Read entries of a conversation, oldest first
 	// (GET /v1/conversations/{id}/messages)
 	ListMessages(ctx echo.Context, id ConversationID, params ListMessagesParams) error
@@ -339,6 +351,22 @@ func (w *ServerInterfaceWrapper) CloseConversation(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.CloseConversation(ctx, id)
+	return err
+}
+
+// MarkConversation converts echo context to params.
+func (w *ServerInterfaceWrapper) MarkConversation(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id ConversationID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.MarkConversation(ctx, id)
 	return err
 }
 
@@ -488,6 +516,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/v1/conversations/:id", wrapper.GetConversation, options.OperationMiddlewares["getConversation"]...)
 	router.POST(options.BaseURL+"/v1/conversations/:id/claim", wrapper.ClaimConversation, options.OperationMiddlewares["claimConversation"]...)
 	router.POST(options.BaseURL+"/v1/conversations/:id/close", wrapper.CloseConversation, options.OperationMiddlewares["closeConversation"]...)
+	router.POST(options.BaseURL+"/v1/conversations/:id/marks", wrapper.MarkConversation, options.OperationMiddlewares["markConversation"]...)
 	router.GET(options.BaseURL+"/v1/conversations/:id/messages", wrapper.ListMessages, options.OperationMiddlewares["listMessages"]...)
 	router.POST(options.BaseURL+"/v1/conversations/:id/messages", wrapper.PostMessage, options.OperationMiddlewares["postMessage"]...)
 	router.GET(options.BaseURL+"/v1/openapi.yaml", wrapper.GetSpec, options.OperationMiddlewares["getSpec"]...)
@@ -810,6 +839,44 @@ func (response CloseConversationdefaultApplicationProblemPlusJSONResponse) Visit
 	return err
 }
 
+type MarkConversationRequestObject struct {
+	Id   ConversationID `json:"id"`
+	Body *MarkConversationJSONRequestBody
+}
+
+type MarkConversationResponseObject interface {
+	VisitMarkConversationResponse(w http.ResponseWriter) error
+}
+
+type MarkConversation204Response struct {
+}
+
+func (response MarkConversation204Response) VisitMarkConversationResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type MarkConversationdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response MarkConversationdefaultApplicationProblemPlusJSONResponse) VisitMarkConversationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListMessagesRequestObject struct {
 	Id     ConversationID `json:"id"`
 	Params ListMessagesParams
@@ -1111,6 +1178,9 @@ type StrictServerInterface interface {
 	// CloseConversation Close a conversation
 	// (POST /v1/conversations/{id}/close)
 	CloseConversation(ctx context.Context, request CloseConversationRequestObject) (CloseConversationResponseObject, error)
+	// MarkConversation Mark messages as delivered or read
+	// (POST /v1/conversations/{id}/marks)
+	MarkConversation(ctx context.Context, request MarkConversationRequestObject) (MarkConversationResponseObject, error)
 	// ListMessages Read entries of a conversation, oldest first
 	// (GET /v1/conversations/{id}/messages)
 	ListMessages(ctx context.Context, request ListMessagesRequestObject) (ListMessagesResponseObject, error)
@@ -1329,6 +1399,54 @@ func (sh *strictHandler) CloseConversation(ctx echo.Context, id ConversationID) 
 		return err
 	} else if validResponse, ok := response.(CloseConversationResponseObject); ok {
 		return validResponse.VisitCloseConversationResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// MarkConversation operation middleware
+func (sh *strictHandler) MarkConversation(ctx echo.Context, id ConversationID) error {
+	var request MarkConversationRequestObject
+
+	request.Id = id
+
+	var body MarkConversationJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.MarkConversation(ctx.Request().Context(), request.(MarkConversationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "MarkConversation")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(MarkConversationResponseObject); ok {
+		return validResponse.VisitMarkConversationResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

@@ -32,6 +32,7 @@ func (s *Server) routeREST() {
 			"getConversation":      signedIn,
 			"claimConversation":    signedIn,
 			"closeConversation":    signedIn,
+			"markConversation":     signedIn,
 			"listMessages":         signedIn,
 			"postMessage":          signedIn,
 		},

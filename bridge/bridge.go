@@ -27,6 +27,10 @@ type Observer interface {
 	// its notes as well, if it has any, behind Changed: they may have new readers.
 	Noted(c parley.Conversation)
 
+	// Marked is called when somebody has marked entries of c as delivered or read.
+	// It comes before the Advanced call for that user's events.
+	Marked(c parley.Conversation)
+
 	// Advanced is called when stream is durable up to seq.
 	Advanced(stream parley.Stream, seq int64)
 

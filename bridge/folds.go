@@ -113,9 +113,8 @@ func (f *folds) catchUp(ctx context.Context, stream parley.Stream) error {
 func (f *folds) merge(stream parley.Stream, c parley.Conversation) parley.Conversation {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	held, ok := f.live[stream]
-	if ok && held.Head >= c.Head {
-		return *held
+	if held, ok := f.live[stream]; ok {
+		c = held.Newest(c)
 	}
 	f.put(stream, &c)
 	return c

@@ -98,6 +98,8 @@ func (f *follower) follow(entries []parley.Entry) {
 		stream := run[0].Stream
 		if site, id, ok := stream.Conversation(); ok {
 			f.fold(site, id, run)
+		} else if stream.Kind() == parley.TopicEvents {
+			f.marks(run)
 		} else if _, _, ok := stream.NotedConversation(); ok {
 			notes = append(notes, run) // whoever loses a conversation in this commit must know it first
 			continue
@@ -156,6 +158,28 @@ func (f *follower) fold(site, id string, run []parley.Entry) {
 	crash.At(crash.ChangedTold)
 	if notes.Exists() {
 		f.advanced(c.Notes(), notes.Head)
+	}
+}
+
+// marks folds the marks among a user's events into their conversations.
+func (f *follower) marks(run []parley.Entry) {
+	for i := range run {
+		body, ok := markOf(&run[i])
+		if !ok {
+			continue
+		}
+		var c parley.Conversation
+		done := f.insist(func(ctx context.Context) (err error) {
+			c, err = f.folds.mark(ctx, run[i].Stream.Site(), &run[i], body)
+			return err
+		})
+		if !done || !c.Exists() {
+			continue
+		}
+		f.projector.add(c)
+		for _, o := range f.observers {
+			o.Marked(c)
+		}
 	}
 }
 

@@ -80,7 +80,7 @@ func siteOfNotes(site string) string { return site + "/notes" }
 func rowOfNotes(c parley.Conversation, head, at int64) parley.Conversation {
 	return parley.Conversation{
 		Site: siteOfNotes(c.Site), ID: c.ID, Status: c.Status, Assignee: c.Assignee,
-		Head: head, UpdatedAt: max(at, c.UpdatedAt),
+		Head: head, UpdatedAt: max(at, c.UpdatedAt), ChangedAt: max(at, c.UpdatedAt),
 	}
 }
 
@@ -107,7 +107,7 @@ func (b *Bridge) streamsOfNotes(ctx context.Context, who parley.Identity, since 
 		return nil, err
 	}
 	rows, err := b.store.Conversations(ctx, ConversationQuery{
-		Site: siteOfNotes(who.Site), Assignee: who.User, UpdatedFrom: from(since),
+		Site: siteOfNotes(who.Site), Assignee: who.User, ChangedFrom: from(since),
 	})
 	heads := make([]parley.StreamHead, len(rows))
 	for i, row := range rows {

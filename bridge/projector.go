@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"maps"
 	"math"
-	"slices"
 	"sync"
 	"time"
 
@@ -32,7 +31,7 @@ type projector struct {
 	log   *slog.Logger
 
 	mu       sync.Mutex
-	dirty    map[parley.Stream]parley.Conversation
+	dirty    map[parley.Stream]row
 	position int64 // server time up to which everything is in dirty or stored
 	saved    int64
 
@@ -42,9 +41,15 @@ type projector struct {
 	done    sync.WaitGroup
 }
 
+// row is one to be written, and which version of it.
+type row struct {
+	parley.Conversation
+	version int
+}
+
 func newProjector(store Store, log *slog.Logger) *projector {
 	return &projector{
-		store: store, log: log, dirty: map[parley.Stream]parley.Conversation{},
+		store: store, log: log, dirty: map[parley.Stream]row{},
 		wake: make(chan struct{}, 1), quit: make(chan struct{}),
 	}
 }
@@ -64,7 +69,7 @@ func (p *projector) add(rows ...parley.Conversation) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, c := range rows {
-		p.dirty[c.Stream()] = c
+		p.dirty[c.Stream()] = row{c, p.dirty[c.Stream()].version + 1}
 	}
 }
 
@@ -83,8 +88,8 @@ func (p *projector) followed(at int64) {
 func (p *projector) pending(stream parley.Stream) (parley.Conversation, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	c, ok := p.dirty[stream]
-	return c, ok
+	r, ok := p.dirty[stream]
+	return r.Conversation, ok
 }
 
 // rowOfNotes returns the row of c's notes, the zero one if c has none.
@@ -123,12 +128,16 @@ func (p *projector) flush(ctx context.Context) error {
 	p.writing.Lock()
 	defer p.writing.Unlock()
 	p.mu.Lock()
-	rows := slices.Collect(maps.Values(p.dirty))
+	writing := maps.Clone(p.dirty)
 	position := p.position
-	clean := len(rows) == 0 && position <= p.saved
+	clean := len(writing) == 0 && position <= p.saved
 	p.mu.Unlock()
 	if clean {
 		return nil
+	}
+	rows := make([]parley.Conversation, 0, len(writing))
+	for _, r := range writing {
+		rows = append(rows, r.Conversation)
 	}
 	crash.At(crash.ProjectBegin)
 	if err := p.store.SaveConversations(ctx, rows, position); err != nil {
@@ -138,9 +147,9 @@ func (p *projector) flush(ctx context.Context) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.saved = position
-	for _, c := range rows {
-		if p.dirty[c.Stream()] == c {
-			delete(p.dirty, c.Stream())
+	for stream, r := range writing {
+		if p.dirty[stream].version == r.version {
+			delete(p.dirty, stream)
 		}
 	}
 	return nil
@@ -165,6 +174,9 @@ func (p *projector) recover(ctx context.Context, f *folds) error {
 			return p.flush(ctx)
 		}
 		for i := range page {
+			if err := p.recoverMark(ctx, f, &page[i]); err != nil {
+				return err
+			}
 			if err := p.recoverStream(ctx, f, page[i].Stream, seen); err != nil {
 				return err
 			}
@@ -186,21 +198,38 @@ func (p *projector) recoverStream(ctx context.Context, f *folds, stream parley.S
 	if !ok {
 		return nil
 	}
-	row, err := p.store.Conversation(ctx, site, id)
-	if err != nil {
-		return err
+	saved, ok := p.pending(stream)
+	if !ok {
+		var err error
+		if saved, err = p.store.Conversation(ctx, site, id); err != nil {
+			return err
+		}
 	}
-	c := row
+	c := saved
 	c.Site, c.ID = site, id
 	if err := f.readOn(ctx, &c); err != nil {
 		return err
 	}
-	if c.Head > row.Head {
+	if c.Head > saved.Head {
 		p.add(c)
 	}
-	if c.Control > row.Control { // its notes may have changed hands
+	if c.Control > saved.Control { // its notes may have changed hands
 		return p.recoverNotes(ctx, f, site, id)
 	}
+	return nil
+}
+
+// recoverMark folds a mark again. It may be there already.
+func (p *projector) recoverMark(ctx context.Context, f *folds, e *parley.Entry) error {
+	body, ok := markOf(e)
+	if !ok || e.Stream.Kind() != parley.TopicEvents {
+		return nil
+	}
+	c, err := f.load(ctx, e.Stream.Site(), body.Conversation)
+	if err != nil || !c.Exists() {
+		return err
+	}
+	p.add(c.Marked(e.Sender, body, e.At))
 	return nil
 }
 

@@ -133,7 +133,7 @@ func (b *Bridge) TakingPart(ctx context.Context, who parley.Identity, since int6
 	if !some {
 		return nil, nil
 	}
-	q.UpdatedFrom = from(since)
+	q.ChangedFrom = from(since)
 	return b.store.Conversations(ctx, q)
 }
 
@@ -148,11 +148,11 @@ func (b *Bridge) Watched(ctx context.Context, who parley.Identity, since int64) 
 	if err := b.settle(ctx); err != nil {
 		return nil, err
 	}
-	queued, err := b.store.Conversations(ctx, ConversationQuery{Site: who.Site, Status: parley.StatusQueued, UpdatedFrom: from(since)})
+	queued, err := b.store.Conversations(ctx, ConversationQuery{Site: who.Site, Status: parley.StatusQueued, ChangedFrom: from(since)})
 	if err != nil {
 		return nil, err
 	}
-	open, err := b.store.Conversations(ctx, ConversationQuery{Site: who.Site, Assignee: who.User, Status: parley.StatusOpen, UpdatedFrom: from(since)})
+	open, err := b.store.Conversations(ctx, ConversationQuery{Site: who.Site, Assignee: who.User, Status: parley.StatusOpen, ChangedFrom: from(since)})
 	return append(queued, open...), err
 }
 

@@ -102,6 +102,6 @@ type ConversationQuery struct {
 	// top.
 	UpdatedBefore int64
 	IDBefore      string
-	UpdatedFrom   int64 // only rows updated at that server time or later
+	ChangedFrom   int64 // only rows whose ChangedAt is that server time or later
 	Limit         int   // 0 means no limit
 }

@@ -197,6 +197,12 @@ func (s *witness) Noted(c parley.Conversation) {
 	s.order = append(s.order, fmt.Sprintf("noted %s", c.Stream()))
 }
 
+func (s *witness) Marked(c parley.Conversation) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.order = append(s.order, fmt.Sprintf("marked %s", c.Stream()))
+}
+
 func (s *witness) Advanced(stream parley.Stream, seq int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -45,6 +45,9 @@ type Log interface {
 	Record(ctx context.Context, who parley.Identity, conversation string, drafts []parley.Draft) ([]parley.Appended, error)
 	// Note does the same for internal notes about a conversation.
 	Note(ctx context.Context, who parley.Identity, conversation string, drafts []parley.Draft) ([]parley.Appended, error)
+	// Mark records how far who has got in a conversation. It answers like Record,
+	// and may be called again.
+	Mark(ctx context.Context, who parley.Identity, conversation string, d parley.MarkDraft) (parley.Appended, error)
 	// Refuse writes a refusal on the device's errors stream, durably, and once
 	// for each key.
 	Refuse(ctx context.Context, who parley.Identity, key, topic string, refusal *parley.Error) error

@@ -52,6 +52,16 @@ func (b *Broker) Changed(c parley.Conversation, decided bool) {
 	clear(b.hub.scratch)
 }
 
+// Marked tells the sessions that watch c's state. It is part of the bridge's
+// Observer.
+func (b *Broker) Marked(c parley.Conversation) {
+	b.hub.scratch = b.hub.followers(b.hub.scratch[:0], c)
+	for _, s := range b.hub.scratch {
+		s.pump.states.changed(c)
+	}
+	clear(b.hub.scratch)
+}
+
 // followers appends the sessions that a change without a decision concerns: those
 // of c's visitor and agent, those that watch its state, and for a queued one the
 // agents who watch the queue. Some may be there twice.

@@ -34,19 +34,30 @@ func (in *inbound) record(batch []*packets.Packet) bool {
 			batch, reads = batch[1:], reads[1:]
 			continue
 		}
-		var run []parley.Draft
-		for _, next := range reads {
-			if next.refusal != nil || next.kind != first.kind || next.conversation != first.conversation {
-				break
-			}
-			run = append(run, next.draft)
+		n := 1
+		for n < len(reads) && reads[n].refusal == nil && reads[n].kind == first.kind && reads[n].conversation == first.conversation {
+			n++
 		}
-		if !in.recordRun(batch[:len(run)], first, run) {
+		recorded := false
+		if first.kind == parley.TopicMarks {
+			recorded = in.recordMarks(batch[:n], reads[:n])
+		} else {
+			recorded = in.recordRun(batch[:n], first, draftsOf(reads[:n]))
+		}
+		if !recorded {
 			return false
 		}
-		batch, reads = batch[len(run):], reads[len(run):]
+		batch, reads = batch[n:], reads[n:]
 	}
 	return true
+}
+
+func draftsOf(reads []read) []parley.Draft {
+	drafts := make([]parley.Draft, len(reads))
+	for i := range reads {
+		drafts[i] = reads[i].draft
+	}
+	return drafts
 }
 
 // recordRun stores drafts of one conversation, messages or notes as the first of
@@ -163,9 +174,10 @@ func sooner(a, b time.Time) time.Time {
 
 // read is a publish as far as its topic and payload tell.
 type read struct {
-	kind         parley.TopicKind // send or notes/send
+	kind         parley.TopicKind // send, notes/send or marks
 	conversation string
 	draft        parley.Draft
+	mark         parley.MarkDraft
 	refusal      *parley.Error
 }
 
@@ -177,32 +189,41 @@ func (s *session) read(pk *packets.Packet) read {
 	if err == nil {
 		err = takesDrafts(t, pk)
 	}
-	var draft parley.Draft
-	var broken error
-	if draft, broken = parley.DecodeDraft(pk.Payload); err == nil {
+	r := read{kind: t.Kind, conversation: t.Conversation}
+	broken := r.decode(pk.Payload)
+	if err == nil {
 		err = broken
 	}
 	if err == nil && pk.FixedHeader.Qos == 0 {
-		err = parley.Errorf(parley.CodeInvalid, "messages are published at QoS 1")
+		err = parley.Errorf(parley.CodeInvalid, "messages and marks are published at QoS 1")
 	}
 	if err == nil && pk.FixedHeader.Retain {
-		err = parley.Errorf(parley.CodeInvalid, "messages are not published as retained")
+		err = parley.Errorf(parley.CodeInvalid, "messages and marks are not published as retained")
 	}
 	if err == nil {
-		return read{kind: t.Kind, conversation: t.Conversation, draft: draft}
+		return r
 	}
-	id := draft.ID
+	id := r.draft.ID
 	if broken != nil {
 		id = parley.ErrorOf(broken).ID
 	}
 	return read{refusal: parley.ErrorOf(err).About(id)}
 }
 
-// takesDrafts refuses what is not published to a topic of drafts: also the
+func (r *read) decode(payload []byte) (err error) {
+	if r.kind == parley.TopicMarks {
+		r.mark, err = parley.DecodeMark(payload)
+		return err
+	}
+	r.draft, err = parley.DecodeDraft(payload)
+	return err
+}
+
+// takesDrafts refuses what is not published to a topic of drafts or marks: also the
 // signals that take has not taken.
 func takesDrafts(t parley.Topic, pk *packets.Packet) error {
 	switch t.Kind {
-	case parley.TopicSend, parley.TopicNotesSend:
+	case parley.TopicSend, parley.TopicNotesSend, parley.TopicMarks:
 		return nil
 	case parley.TopicSignals:
 		return refusalOfSignal(pk)

@@ -87,8 +87,8 @@ func (st *states) answer(conversations []parley.Conversation) {
 	st.pump.mu.Lock()
 	defer st.pump.mu.Unlock()
 	for _, c := range conversations {
-		if newer, ok := st.heard[c.ID]; ok && newer.Head > c.Head {
-			c = newer
+		if heard, ok := st.heard[c.ID]; ok {
+			c = c.Newest(heard)
 		}
 		if st.watches(c) {
 			st.put(stateChange{conversation: c, retain: true})
@@ -108,8 +108,10 @@ func (st *states) put(change stateChange) {
 	}
 	old, ok := st.dirty[id]
 	retain := !change.gone && (change.retain || ok && old.retain)
-	if ok && old.conversation.Head > change.conversation.Head {
-		change = old // an older snapshot must not overtake
+	if ok && !change.gone && !old.gone { // an older snapshot must not overtake
+		change.conversation = change.conversation.Newest(old.conversation)
+	} else if ok && old.conversation.Head > change.conversation.Head {
+		change = old
 	}
 	if !ok {
 		st.order = append(st.order, id)
@@ -183,7 +185,7 @@ func (st *states) deliver(dst []byte, change stateChange) ([]byte, error) {
 	var payload []byte // empty: nothing to see any more
 	if !change.gone {
 		var err error
-		if payload, err = json.Marshal(c.State(s.broker.log.Epoch())); err != nil {
+		if payload, err = json.Marshal(c.State(s.broker.log.Epoch(), s.who)); err != nil {
 			return dst, fmt.Errorf("encode state: %w", err)
 		}
 	}

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,15 +12,16 @@ import (
 	"github.com/parley-chat/parley/bridge"
 )
 
-const conversationColumns = `site, id, status, visitor, assignee, visitor_name, assignee_name, head, control, count, opened_at, updated_at, last_text`
+const conversationColumns = `site, id, status, visitor, assignee, visitor_name, assignee_name, head, control, count, opened_at, updated_at, last_text, changed_at, agent_read, marks`
 
 const saveConversation = `INSERT INTO conversations (` + conversationColumns + `)
-	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 	ON CONFLICT (site, id) DO UPDATE SET
 		status = excluded.status, visitor = excluded.visitor, assignee = excluded.assignee,
 		visitor_name = excluded.visitor_name, assignee_name = excluded.assignee_name,
 		head = excluded.head, control = excluded.control, count = excluded.count,
-		opened_at = excluded.opened_at, updated_at = excluded.updated_at, last_text = excluded.last_text
+		opened_at = excluded.opened_at, updated_at = excluded.updated_at, last_text = excluded.last_text,
+		changed_at = excluded.changed_at, agent_read = excluded.agent_read, marks = excluded.marks
 	WHERE excluded.head >= conversations.head`
 
 // conversationReader names the projection's position in the readers table.
@@ -37,8 +39,12 @@ func (s *Store) SaveConversations(ctx context.Context, rows []parley.Conversatio
 	err := s.doLazily(ctx, len(rows)+1, workFunc(func(w *writer) error {
 		for i := range rows {
 			c := &rows[i]
+			marks, err := json.Marshal(c.Marks)
+			if err != nil {
+				return err
+			}
 			if _, err := w.exec(saveConversation, c.Site, c.ID, string(c.Status), c.Visitor, c.Assignee, c.VisitorName, c.AssigneeName,
-				c.Head, c.Control, c.Count, c.OpenedAt, c.UpdatedAt, c.LastText); err != nil {
+				c.Head, c.Control, c.Count, c.OpenedAt, c.UpdatedAt, c.LastText, c.ChangedAt, c.AgentRead, string(marks)); err != nil {
 				return err
 			}
 		}
@@ -95,8 +101,13 @@ func (s *Store) Conversations(ctx context.Context, q bridge.ConversationQuery) (
 }
 
 func scanConversation(rows *sql.Rows, c *parley.Conversation) error {
-	return rows.Scan(&c.Site, &c.ID, (*string)(&c.Status), &c.Visitor, &c.Assignee, &c.VisitorName, &c.AssigneeName,
-		&c.Head, &c.Control, &c.Count, &c.OpenedAt, &c.UpdatedAt, &c.LastText)
+	var marks []byte
+	err := rows.Scan(&c.Site, &c.ID, (*string)(&c.Status), &c.Visitor, &c.Assignee, &c.VisitorName, &c.AssigneeName,
+		&c.Head, &c.Control, &c.Count, &c.OpenedAt, &c.UpdatedAt, &c.LastText, &c.ChangedAt, &c.AgentRead, &marks)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(marks, &c.Marks)
 }
 
 // conversationSelect builds the query. "Assigned or queued" is the union of two
@@ -104,6 +115,9 @@ func scanConversation(rows *sql.Rows, c *parley.Conversation) error {
 func conversationSelect(q bridge.ConversationQuery) (string, []any) {
 	where, args := conversationWhere(q)
 	order := ` ORDER BY updated_at DESC, id DESC`
+	if q.ChangedFrom != 0 { // few rows: find them by their index, then sort
+		order = ` ORDER BY +updated_at DESC, +id DESC`
+	}
 	if q.Limit > 0 {
 		order += fmt.Sprintf(` LIMIT %d`, q.Limit)
 	}
@@ -129,8 +143,8 @@ func conversationWhere(q bridge.ConversationQuery) (string, []any) {
 	if q.UpdatedBefore != 0 {
 		conditions, args = append(conditions, `(updated_at, id) < (?, ?)`), append(args, q.UpdatedBefore, q.IDBefore)
 	}
-	if q.UpdatedFrom != 0 {
-		conditions, args = append(conditions, `updated_at >= ?`), append(args, q.UpdatedFrom)
+	if q.ChangedFrom != 0 {
+		conditions, args = append(conditions, `changed_at >= ?`), append(args, q.ChangedFrom)
 	}
 	return strings.Join(conditions, ` AND `), args
 }

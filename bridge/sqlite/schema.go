@@ -17,8 +17,19 @@ type migration struct {
 // The n-th brings version n-1 to version n. A step that has been released is
 // never edited; a change is a new step at the end.
 func migrations() []migration {
-	return []migration{{statements: schema1}, {statements: schema2}, {statements: schema3, fill: fillSums}, {statements: schema4}}
+	return []migration{{statements: schema1}, {statements: schema2}, {statements: schema3, fill: fillSums}, {statements: schema4}, {statements: schema5}}
 }
+
+// schema5 brings marks, which change a conversation without being entries of it.
+const schema5 = `
+ALTER TABLE conversations ADD COLUMN changed_at INTEGER NOT NULL DEFAULT 0; -- of the newest entry or mark
+ALTER TABLE conversations ADD COLUMN agent_read INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE conversations ADD COLUMN marks TEXT NOT NULL DEFAULT 'null';    -- JSON
+UPDATE conversations SET changed_at = updated_at;
+CREATE INDEX conversations_visitor_changed  ON conversations (site, visitor, changed_at);
+CREATE INDEX conversations_assignee_changed ON conversations (site, assignee, changed_at);
+CREATE INDEX conversations_status_changed   ON conversations (site, status, changed_at);
+`
 
 // schema4 changes no table. Since then pages have checksums (see pages), and a
 // Parley that knows nothing of them must not write here.

@@ -24,7 +24,8 @@ func (s suite) conversationSave(t *testing.T) {
 	}
 	c := parley.Conversation{
 		Site: "ste_a", ID: "cnv_a", Status: parley.StatusOpen, Visitor: "vis_a", Assignee: "agt_a",
-		VisitorName: "王小明", AssigneeName: "Ann", Head: 7, Control: 3, Count: 5, OpenedAt: 100, UpdatedAt: 200, LastText: "再见 👋",
+		VisitorName: "王小明", AssigneeName: "Ann", Head: 7, Control: 3, Count: 5, OpenedAt: 100, UpdatedAt: 200, ChangedAt: 250, LastText: "再见 👋",
+		Marks: parley.Marks{{User: "agt_a", Delivered: 7, Read: 6, Count: 4}, {User: "vis_a", Delivered: 5, Read: 5, Count: 3}}, AgentRead: 6,
 	}
 	save := func(c parley.Conversation, position int64) {
 		t.Helper()
@@ -53,7 +54,7 @@ func (s suite) conversationSave(t *testing.T) {
 	newer.Head, newer.Status, newer.UpdatedAt = 8, parley.StatusClosed, 300
 	save(newer, 220)
 	check("after a newer row", "ste_a", "cnv_a", newer)
-	newer.LastText = "rebuilt"
+	newer.LastText, newer.ChangedAt, newer.Marks = "rebuilt", 400, newer.Marks.With(parley.Mark{User: "boss", Read: 7, Count: 5})
 	save(newer, 220)
 	check("after a row of the same head", "ste_a", "cnv_a", newer)
 	if position, err := st.ProjectedTo(ctx); position != 220 || err != nil {
@@ -80,6 +81,11 @@ func (s suite) conversationList(t *testing.T) {
 		{Site: "ste_a", AssigneeOrQueued: "agt_1", Status: parley.StatusOpen},
 		{Site: "ste_a", Visitor: "vis_2", Assignee: "agt_0", Status: parley.StatusOpen},
 		{Site: "ste_a", AssigneeOrQueued: "agt_2", Visitor: "vis_3"},
+		{Site: "ste_a", ChangedFrom: 2010},
+		{Site: "ste_a", Visitor: "vis_1", ChangedFrom: 2005},
+		{Site: "ste_a", Assignee: "agt_1", ChangedFrom: 2005},
+		{Site: "ste_a", Status: parley.StatusQueued, ChangedFrom: 2017},
+		{Site: "ste_a", ChangedFrom: 9999},
 	} {
 		want := selectRows(rows, q)
 		for _, limit := range []int{0, 1, 4, 1000} {
@@ -96,6 +102,7 @@ func listedRows() []parley.Conversation {
 		c := parley.Conversation{
 			Site: "ste_a", ID: fmt.Sprintf("cnv_%02d", i*37%90), Visitor: fmt.Sprintf("vis_%d", i%5), Status: statuses[i%3],
 			Head: 1, UpdatedAt: int64(1000 + i/4), // four of each time
+			ChangedAt: int64(2000 + i*7%20),
 		}
 		if i%10 == 9 {
 			c.Site = "ste_b"
@@ -115,6 +122,7 @@ func selectRows(rows []parley.Conversation, q bridge.ConversationQuery) []parley
 			(q.Visitor == "" || c.Visitor == q.Visitor) &&
 			(q.Assignee == "" || c.Assignee == q.Assignee) &&
 			(q.Status == "" || c.Status == q.Status) &&
+			c.ChangedAt >= q.ChangedFrom &&
 			(q.AssigneeOrQueued == "" || c.Assignee == q.AssigneeOrQueued || c.Status == parley.StatusQueued) {
 			list = append(list, c)
 		}
