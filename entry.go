@@ -19,15 +19,21 @@ const (
 	EntryReopened EntryType = "reopened" // body {by}: a message came after the close
 
 	EntryMarked EntryType = "marked" // only in a user's events: body MarkedBody
+	EntrySet    EntryType = "set"    // only in a user's events: body SetBody
 
 	EntryRefusal EntryType = "refusal" // only in a device's errors: body {id, topic, code, retry, message}
 )
+
+// ControlTypes returns the types of control entries.
+func ControlTypes() []EntryType {
+	return []EntryType{EntryOpened, EntryAssigned, EntryClosed, EntryReopened, EntrySet}
+}
 
 // Control reports whether entries of this type change what others may decide:
 // a conditional append fails when one of them came in between.
 func (t EntryType) Control() bool {
 	switch t {
-	case EntryOpened, EntryAssigned, EntryClosed, EntryReopened:
+	case EntryOpened, EntryAssigned, EntryClosed, EntryReopened, EntrySet:
 		return true
 	}
 	return false

@@ -17,6 +17,7 @@ const (
 	CodeForbidden       Code = "forbidden"       // known, but not allowed
 	CodeNotFound        Code = "not_found"       // no such thing, or not for this identity
 	CodeConflict        Code = "conflict"        // the message id was used with other content, or somebody was faster
+	CodeStale           Code = "stale"           // somebody was faster; decide again on what is there now
 	CodeClosed          Code = "closed"          // the conversation is closed
 	CodeRateLimited     Code = "rate_limited"    // too many; slow down and send again
 	CodeUnavailable     Code = "unavailable"     // the store cannot write now; send again
@@ -34,7 +35,8 @@ func (c Code) Retry() bool {
 type Error struct {
 	Code    Code
 	Message string
-	ID      string // the message id it is about, if there is one
+	ID      string    // the message id it is about, if there is one
+	Current *Register // with CodeStale: what is there now
 }
 
 // Errorf returns an Error with a formatted message.

@@ -35,7 +35,12 @@ func DecodeSignal(payload []byte) (json.RawMessage, error) {
 	if name, ok := unquote(kind.value); !ok || name == "" || kind.twice {
 		return nil, Errorf(CodeInvalid, "a signal has one type, which is a string")
 	}
-	var body bytes.Buffer
-	_ = json.Compact(&body, payload) // valid JSON always compacts
-	return body.Bytes(), nil
+	return compact(payload), nil
+}
+
+// compact returns a copy of valid JSON without space between its parts.
+func compact(text []byte) json.RawMessage {
+	var b bytes.Buffer
+	_ = json.Compact(&b, text) // valid JSON always compacts
+	return b.Bytes()
 }

@@ -27,6 +27,11 @@ type Log interface {
 	Record(ctx context.Context, who parley.Identity, conversation string, drafts []parley.Draft) ([]parley.Appended, error)
 	// Mark records how far who has got, and answers like Record.
 	Mark(ctx context.Context, who parley.Identity, conversation string, d parley.MarkDraft) (parley.Appended, error)
+	// Set sets a personal register, and answers like Record.
+	Set(ctx context.Context, who parley.Identity, d parley.SetDraft) (parley.Appended, error)
+	// Registers returns the personal registers, and from where on to follow the
+	// events.
+	Registers(ctx context.Context, who parley.Identity) (all []parley.Register, after int64, err error)
 	// Read returns entries with seq > after, oldest first.
 	Read(ctx context.Context, who parley.Identity, conversation string, after int64, limit int) ([]parley.Entry, error)
 	// ReadBefore returns the newest entries with seq < before, oldest first.

@@ -28,7 +28,7 @@ func statusOf(code parley.Code) int {
 		return http.StatusForbidden
 	case parley.CodeNotFound:
 		return http.StatusNotFound
-	case parley.CodeConflict, parley.CodeClosed:
+	case parley.CodeConflict, parley.CodeStale, parley.CodeClosed:
 		return http.StatusConflict
 	case parley.CodeRateLimited:
 		return http.StatusTooManyRequests
@@ -130,7 +130,7 @@ func retryAfter(code parley.Code, err error) time.Duration {
 func writeProblem(c echo.Context, refusal *parley.Error, status int) error {
 	p := Problem{
 		Type: "about:blank", Title: http.StatusText(status), Status: status,
-		Detail: refusal.Message, Code: refusal.Code, Retry: refusal.Code.Retry(),
+		Detail: refusal.Message, Code: refusal.Code, Retry: refusal.Code.Retry(), Current: refusal.Current,
 	}
 	if refusal.ID != "" {
 		p.Id = &refusal.ID

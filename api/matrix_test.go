@@ -45,6 +45,10 @@ func operations(conversation string) []operation {
 		{method: "GET", route: "/healthz", open: true, status: 200},
 		{method: "GET", route: "/readyz", open: true, status: 200},
 		{method: "GET", route: "/v1/me", status: 200, stranger: 200, agent: 200},
+		{method: "GET", route: "/v1/me/registers", status: 200, stranger: 200, agent: 200},
+		{method: "POST", route: "/v1/me/registers", status: 200, stranger: 200, agent: 200, body: func(*fixture) any {
+			return map[string]any{"id": "set_00001", "key": "tabs", "value": []string{"cnv_1"}, "basedOn": 0}
+		}},
 		{method: "GET", route: "/v1/conversations", status: 200, stranger: 200, agent: 200},
 		{method: "GET", route: "/v1/conversations/{id}", path: in(""), conversation: true, status: 200, stranger: 404, agent: 200},
 		{method: "GET", route: "/v1/conversations/{id}/messages", path: in("/messages"), conversation: true, status: 200, stranger: 404, agent: 200},

@@ -86,7 +86,8 @@ type Person struct {
 
 // Problem defines model for Problem.
 type Problem struct {
-	Code parley.Code `json:"code"`
+	Code    parley.Code `json:"code"`
+	Current *Register   `json:"current,omitempty"`
 
 	// Detail For the person who reads it.
 	Detail string `json:"detail"`
@@ -113,6 +114,17 @@ type RefreshRequest struct {
 	RefreshToken string `json:"refreshToken"`
 }
 
+// Register defines model for Register.
+type Register = parley.Register
+
+// Registers defines model for Registers.
+type Registers struct {
+	// After A seq of your `events`.
+	After     int64      `json:"after"`
+	Epoch     string     `json:"epoch"`
+	Registers []Register `json:"registers"`
+}
+
 // Role defines model for Role.
 type Role = parley.Role
 
@@ -133,6 +145,9 @@ type Session struct {
 	TokenExpiresAt int64  `json:"tokenExpiresAt"`
 	User           ID     `json:"user"`
 }
+
+// SetDraft defines model for SetDraft.
+type SetDraft = json.RawMessage
 
 // State defines model for State.
 type State = parley.State
@@ -183,6 +198,9 @@ type MarkConversationJSONRequestBody = MarkDraft
 // PostMessageJSONRequestBody defines body for PostMessage for application/json ContentType.
 type PostMessageJSONRequestBody = Draft
 
+// SetRegisterJSONRequestBody defines body for SetRegister for application/json ContentType.
+type SetRegisterJSONRequestBody = SetDraft
+
 // RefreshTokenJSONRequestBody defines body for RefreshToken for application/json ContentType.
 type RefreshTokenJSONRequestBody = RefreshRequest
 
@@ -224,6 +242,12 @@ type ServerInterface interface {
 	// GetMe Who the token says you are
 	// (GET /v1/me)
 	GetMe(ctx echo.Context) error
+	// ListRegisters Read your personal registers
+	// (GET /v1/me/registers)
+	ListRegisters(ctx echo.Context) error
+	// SetRegister Set a personal register
+	// (POST /v1/me/registers)
+	SetRegister(ctx echo.Context) error
 	// GetSpec This description
 	// (GET /v1/openapi.yaml)
 	GetSpec(ctx echo.Context) error
@@ -434,6 +458,24 @@ func (w *ServerInterfaceWrapper) GetMe(ctx echo.Context) error {
 	return err
 }
 
+// ListRegisters converts echo context to params.
+func (w *ServerInterfaceWrapper) ListRegisters(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListRegisters(ctx)
+	return err
+}
+
+// SetRegister converts echo context to params.
+func (w *ServerInterfaceWrapper) SetRegister(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.SetRegister(ctx)
+	return err
+}
+
 // GetSpec converts echo context to params.
 func (w *ServerInterfaceWrapper) GetSpec(ctx echo.Context) error {
 	var err error
@@ -512,6 +554,8 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/v1/agent-sessions", wrapper.CreateAgentSession, options.OperationMiddlewares["createAgentSession"]...)
 	router.POST(options.BaseURL+"/v1/tokens/refresh", wrapper.RefreshToken, options.OperationMiddlewares["refreshToken"]...)
 	router.GET(options.BaseURL+"/v1/me", wrapper.GetMe, options.OperationMiddlewares["getMe"]...)
+	router.GET(options.BaseURL+"/v1/me/registers", wrapper.ListRegisters, options.OperationMiddlewares["listRegisters"]...)
+	router.POST(options.BaseURL+"/v1/me/registers", wrapper.SetRegister, options.OperationMiddlewares["setRegister"]...)
 	router.GET(options.BaseURL+"/v1/conversations", wrapper.ListConversations, options.OperationMiddlewares["listConversations"]...)
 	router.GET(options.BaseURL+"/v1/conversations/:id", wrapper.GetConversation, options.OperationMiddlewares["getConversation"]...)
 	router.POST(options.BaseURL+"/v1/conversations/:id/claim", wrapper.ClaimConversation, options.OperationMiddlewares["claimConversation"]...)
@@ -1021,6 +1065,91 @@ func (response GetMedefaultApplicationProblemPlusJSONResponse) VisitGetMeRespons
 	return err
 }
 
+type ListRegistersRequestObject struct {
+}
+
+type ListRegistersResponseObject interface {
+	VisitListRegistersResponse(w http.ResponseWriter) error
+}
+
+type ListRegisters200JSONResponse Registers
+
+func (response ListRegisters200JSONResponse) VisitListRegistersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListRegistersdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListRegistersdefaultApplicationProblemPlusJSONResponse) VisitListRegistersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetRegisterRequestObject struct {
+	Body *SetRegisterJSONRequestBody
+}
+
+type SetRegisterResponseObject interface {
+	VisitSetRegisterResponse(w http.ResponseWriter) error
+}
+
+type SetRegister200JSONResponse Receipt
+
+func (response SetRegister200JSONResponse) VisitSetRegisterResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetRegisterdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response SetRegisterdefaultApplicationProblemPlusJSONResponse) VisitSetRegisterResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetSpecRequestObject struct {
 }
 
@@ -1190,6 +1319,12 @@ type StrictServerInterface interface {
 	// GetMe Who the token says you are
 	// (GET /v1/me)
 	GetMe(ctx context.Context, request GetMeRequestObject) (GetMeResponseObject, error)
+	// ListRegisters Read your personal registers
+	// (GET /v1/me/registers)
+	ListRegisters(ctx context.Context, request ListRegistersRequestObject) (ListRegistersResponseObject, error)
+	// SetRegister Set a personal register
+	// (POST /v1/me/registers)
+	SetRegister(ctx context.Context, request SetRegisterRequestObject) (SetRegisterResponseObject, error)
 	// GetSpec This description
 	// (GET /v1/openapi.yaml)
 	GetSpec(ctx context.Context, request GetSpecRequestObject) (GetSpecResponseObject, error)
@@ -1544,6 +1679,75 @@ func (sh *strictHandler) GetMe(ctx echo.Context) error {
 		return err
 	} else if validResponse, ok := response.(GetMeResponseObject); ok {
 		return validResponse.VisitGetMeResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListRegisters operation middleware
+func (sh *strictHandler) ListRegisters(ctx echo.Context) error {
+	var request ListRegistersRequestObject
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListRegisters(ctx.Request().Context(), request.(ListRegistersRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListRegisters")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListRegistersResponseObject); ok {
+		return validResponse.VisitListRegistersResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// SetRegister operation middleware
+func (sh *strictHandler) SetRegister(ctx echo.Context) error {
+	var request SetRegisterRequestObject
+
+	var body SetRegisterJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.SetRegister(ctx.Request().Context(), request.(SetRegisterRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SetRegister")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(SetRegisterResponseObject); ok {
+		return validResponse.VisitSetRegisterResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

@@ -28,6 +28,8 @@ func (s *Server) routeREST() {
 			"createVisitorSession": caller,
 			"createAgentSession":   caller,
 			"getMe":                signedIn,
+			"listRegisters":        signedIn,
+			"setRegister":          signedIn,
 			"listConversations":    signedIn,
 			"getConversation":      signedIn,
 			"claimConversation":    signedIn,

@@ -99,7 +99,7 @@ func (f *follower) follow(entries []parley.Entry) {
 		if site, id, ok := stream.Conversation(); ok {
 			f.fold(site, id, run)
 		} else if stream.Kind() == parley.TopicEvents {
-			f.marks(run)
+			f.events(run)
 		} else if _, _, ok := stream.NotedConversation(); ok {
 			notes = append(notes, run) // whoever loses a conversation in this commit must know it first
 			continue
@@ -161,9 +161,13 @@ func (f *follower) fold(site, id string, run []parley.Entry) {
 	}
 }
 
-// marks folds the marks among a user's events into their conversations.
-func (f *follower) marks(run []parley.Entry) {
+// events projects a user's settings, and folds marks into their conversations.
+func (f *follower) events(run []parley.Entry) {
 	for i := range run {
+		if r, ok := registerOf(&run[i]); ok {
+			f.projector.set(r)
+			continue
+		}
 		body, ok := markOf(&run[i])
 		if !ok {
 			continue

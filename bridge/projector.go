@@ -32,7 +32,8 @@ type projector struct {
 
 	mu       sync.Mutex
 	dirty    map[parley.Stream]row
-	position int64 // server time up to which everything is in dirty or stored
+	settings map[registerKey]parley.Register // personal registers to be written
+	position int64                           // server time up to which everything is in dirty or stored
 	saved    int64
 
 	writing sync.Mutex // one write at a time
@@ -47,9 +48,11 @@ type row struct {
 	version int
 }
 
+type registerKey struct{ site, user, key string }
+
 func newProjector(store Store, log *slog.Logger) *projector {
 	return &projector{
-		store: store, log: log, dirty: map[parley.Stream]row{},
+		store: store, log: log, dirty: map[parley.Stream]row{}, settings: map[registerKey]parley.Register{},
 		wake: make(chan struct{}, 1), quit: make(chan struct{}),
 	}
 }
@@ -71,6 +74,29 @@ func (p *projector) add(rows ...parley.Conversation) {
 	for _, c := range rows {
 		p.dirty[c.Stream()] = row{c, p.dirty[c.Stream()].version + 1}
 	}
+}
+
+// set takes a personal register to be written.
+func (p *projector) set(r UserRegister) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	key := registerKey{r.Site, r.User, r.Key}
+	if r.Version > p.settings[key].Version {
+		p.settings[key] = r.Register
+	}
+}
+
+// pendingRegisters returns a user's registers that are not written yet.
+func (p *projector) pendingRegisters(site, user string) []parley.Register {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var pending []parley.Register
+	for key, r := range p.settings {
+		if key.site == site && key.user == user {
+			pending = append(pending, r)
+		}
+	}
+	return pending
 }
 
 // followed says that everything up to server time at has been added.
@@ -128,9 +154,9 @@ func (p *projector) flush(ctx context.Context) error {
 	p.writing.Lock()
 	defer p.writing.Unlock()
 	p.mu.Lock()
-	writing := maps.Clone(p.dirty)
+	writing, settings := maps.Clone(p.dirty), maps.Clone(p.settings)
 	position := p.position
-	clean := len(writing) == 0 && position <= p.saved
+	clean := len(writing)+len(settings) == 0 && position <= p.saved
 	p.mu.Unlock()
 	if clean {
 		return nil
@@ -140,6 +166,9 @@ func (p *projector) flush(ctx context.Context) error {
 		rows = append(rows, r.Conversation)
 	}
 	crash.At(crash.ProjectBegin)
+	if err := p.writeRegisters(ctx, settings); err != nil {
+		return err
+	}
 	if err := p.store.SaveConversations(ctx, rows, position); err != nil {
 		return fmt.Errorf("save conversations: %w", err)
 	}
@@ -177,6 +206,9 @@ func (p *projector) recover(ctx context.Context, f *folds) error {
 			if err := p.recoverMark(ctx, f, &page[i]); err != nil {
 				return err
 			}
+			if r, ok := registerOf(&page[i]); ok {
+				p.set(r)
+			}
 			if err := p.recoverStream(ctx, f, page[i].Stream, seen); err != nil {
 				return err
 			}
@@ -184,6 +216,28 @@ func (p *projector) recover(ctx context.Context, f *folds) error {
 		last = &page[len(page)-1]
 		p.position = max(p.position, last.At)
 	}
+}
+
+// writeRegisters writes personal registers, before the position that they go with.
+func (p *projector) writeRegisters(ctx context.Context, settings map[registerKey]parley.Register) error {
+	if len(settings) == 0 {
+		return nil
+	}
+	rows := make([]UserRegister, 0, len(settings))
+	for key, r := range settings {
+		rows = append(rows, UserRegister{Site: key.site, User: key.user, Register: r})
+	}
+	if err := p.store.SaveRegisters(ctx, rows); err != nil {
+		return fmt.Errorf("save registers: %w", err)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for key, r := range settings {
+		if p.settings[key].Version == r.Version {
+			delete(p.settings, key)
+		}
+	}
+	return nil
 }
 
 func (p *projector) recoverStream(ctx context.Context, f *folds, stream parley.Stream, seen map[parley.Stream]bool) error {

@@ -15,6 +15,8 @@ type refusalBody struct {
 	Code    parley.Code `json:"code"`
 	Retry   bool        `json:"retry"`
 	Message string      `json:"message"`
+
+	Current *parley.Register `json:"current,omitempty"`
 }
 
 // maxTopicEcho bounds the topic that a refusal names, in bytes: as long as a
@@ -28,7 +30,7 @@ const maxTopicEcho = parley.MaxTopicLength
 // with an ellipsis.
 func (b *Bridge) Refuse(ctx context.Context, who parley.Identity, key, topic string, refusal *parley.Error) error {
 	e := b.system(parley.EntryRefusal, "refusal:"+key, refusalBody{
-		ID: refusal.ID, Topic: shortTopic(topic), Code: refusal.Code, Retry: refusal.Code.Retry(), Message: refusal.Message,
+		ID: refusal.ID, Topic: shortTopic(topic), Code: refusal.Code, Retry: refusal.Code.Retry(), Message: refusal.Message, Current: refusal.Current,
 	})
 	stream := parley.ErrorsOf(who.Site, who.User, who.Device)
 	answers, err := b.store.Append(ctx, stream, []parley.Entry{*e}, parley.ExpectAny)

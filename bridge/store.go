@@ -71,6 +71,14 @@ type Store interface {
 	// one stored is ignored.
 	SaveConversations(ctx context.Context, rows []parley.Conversation, position int64) error
 
+	// SaveRegisters writes rows of the projection of personal registers. A row whose
+	// Version is not higher than the one stored is ignored. Of a user's empty
+	// registers (value null) it keeps at least the newest EmptyRegisters.
+	SaveRegisters(ctx context.Context, rows []UserRegister) error
+
+	// Registers returns a user's registers, in any order.
+	Registers(ctx context.Context, site, user string) ([]parley.Register, error)
+
 	// ProjectedTo returns the position of the last SaveConversations, 0 if none.
 	ProjectedTo(ctx context.Context) (int64, error)
 

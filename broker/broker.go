@@ -48,6 +48,8 @@ type Log interface {
 	// Mark records how far who has got in a conversation. It answers like Record,
 	// and may be called again.
 	Mark(ctx context.Context, who parley.Identity, conversation string, d parley.MarkDraft) (parley.Appended, error)
+	// Set sets a personal register of who. It answers like Record.
+	Set(ctx context.Context, who parley.Identity, d parley.SetDraft) (parley.Appended, error)
 	// Refuse writes a refusal on the device's errors stream, durably, and once
 	// for each key.
 	Refuse(ctx context.Context, who parley.Identity, key, topic string, refusal *parley.Error) error

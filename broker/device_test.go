@@ -158,6 +158,8 @@ type refusal struct {
 	Code    parley.Code `json:"code"`
 	Retry   bool        `json:"retry"`
 	Message string      `json:"message"`
+
+	Current *parley.Register `json:"current"`
 }
 
 // expectRefusal takes the next refusal on the device's errors topic.

@@ -38,18 +38,23 @@ func (in *inbound) record(batch []*packets.Packet) bool {
 		for n < len(reads) && reads[n].refusal == nil && reads[n].kind == first.kind && reads[n].conversation == first.conversation {
 			n++
 		}
-		recorded := false
-		if first.kind == parley.TopicMarks {
-			recorded = in.recordMarks(batch[:n], reads[:n])
-		} else {
-			recorded = in.recordRun(batch[:n], first, draftsOf(reads[:n]))
-		}
-		if !recorded {
+		if !in.recordAlike(batch[:n], reads[:n]) {
 			return false
 		}
 		batch, reads = batch[n:], reads[n:]
 	}
 	return true
+}
+
+// recordAlike records publishes to one topic.
+func (in *inbound) recordAlike(batch []*packets.Packet, reads []read) bool {
+	switch reads[0].kind {
+	case parley.TopicMarks:
+		return in.recordMarks(batch, reads)
+	case parley.TopicSet:
+		return in.recordSets(batch, reads)
+	}
+	return in.recordRun(batch, reads[0], draftsOf(reads))
 }
 
 func draftsOf(reads []read) []parley.Draft {
@@ -174,10 +179,11 @@ func sooner(a, b time.Time) time.Time {
 
 // read is a publish as far as its topic and payload tell.
 type read struct {
-	kind         parley.TopicKind // send, notes/send or marks
+	kind         parley.TopicKind // send, notes/send, marks or set
 	conversation string
 	draft        parley.Draft
 	mark         parley.MarkDraft
+	set          parley.SetDraft
 	refusal      *parley.Error
 }
 
@@ -195,10 +201,10 @@ func (s *session) read(pk *packets.Packet) read {
 		err = broken
 	}
 	if err == nil && pk.FixedHeader.Qos == 0 {
-		err = parley.Errorf(parley.CodeInvalid, "messages and marks are published at QoS 1")
+		err = parley.Errorf(parley.CodeInvalid, "this is published at QoS 1")
 	}
 	if err == nil && pk.FixedHeader.Retain {
-		err = parley.Errorf(parley.CodeInvalid, "messages and marks are not published as retained")
+		err = parley.Errorf(parley.CodeInvalid, "this is not published as retained")
 	}
 	if err == nil {
 		return r
@@ -211,19 +217,23 @@ func (s *session) read(pk *packets.Packet) read {
 }
 
 func (r *read) decode(payload []byte) (err error) {
-	if r.kind == parley.TopicMarks {
+	switch r.kind {
+	case parley.TopicMarks:
 		r.mark, err = parley.DecodeMark(payload)
-		return err
+	case parley.TopicSet:
+		r.set, err = parley.DecodeSet(payload)
+		r.draft.ID = r.set.ID
+	default:
+		r.draft, err = parley.DecodeDraft(payload)
 	}
-	r.draft, err = parley.DecodeDraft(payload)
 	return err
 }
 
-// takesDrafts refuses what is not published to a topic of drafts or marks: also the
+// takesDrafts refuses what is not published to a topic of drafts: also the
 // signals that take has not taken.
 func takesDrafts(t parley.Topic, pk *packets.Packet) error {
 	switch t.Kind {
-	case parley.TopicSend, parley.TopicNotesSend, parley.TopicMarks:
+	case parley.TopicSend, parley.TopicNotesSend, parley.TopicMarks, parley.TopicSet:
 		return nil
 	case parley.TopicSignals:
 		return refusalOfSignal(pk)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/parley-chat/parley"
@@ -16,13 +17,11 @@ const (
 
 	ofStream = ` FROM entries e WHERE e.stream = (SELECT id FROM streams WHERE name = ?)`
 
-	readByID     = `SELECT ` + entryColumns + ofStream + ` AND e.sender = ? AND e.id = ?`
-	readIDs      = `SELECT e.sender, e.id, e.seq` + ofStream + ` ORDER BY e.sender, e.id`
-	readAfter    = `SELECT ` + entryColumns + ofStream + ` AND e.seq > ? ORDER BY e.seq LIMIT ?`
-	readBefore   = `SELECT ` + entryColumns + ofStream + ` AND e.seq < ? ORDER BY e.seq DESC LIMIT ?`
-	readControls = `SELECT ` + entryColumns + ofStream + ` AND e.seq > ?
-		AND e.type IN ('opened', 'assigned', 'closed', 'reopened') ORDER BY e.seq DESC LIMIT ?`
-	readHead = `SELECT s.id, s.control, s.sum, ` + entryColumns + ` FROM streams s JOIN entries e ON e.stream = s.id
+	readByID   = `SELECT ` + entryColumns + ofStream + ` AND e.sender = ? AND e.id = ?`
+	readIDs    = `SELECT e.sender, e.id, e.seq` + ofStream + ` ORDER BY e.sender, e.id`
+	readAfter  = `SELECT ` + entryColumns + ofStream + ` AND e.seq > ? ORDER BY e.seq LIMIT ?`
+	readBefore = `SELECT ` + entryColumns + ofStream + ` AND e.seq < ? ORDER BY e.seq DESC LIMIT ?`
+	readHead   = `SELECT s.id, s.control, s.sum, ` + entryColumns + ` FROM streams s JOIN entries e ON e.stream = s.id
 		WHERE s.name = ? ORDER BY e.seq DESC LIMIT 1`
 
 	readSince = `SELECT s.name, ` + entryColumns + ` FROM entries e JOIN streams s ON s.id = e.stream
@@ -31,6 +30,18 @@ const (
 		WHERE (e.at, e.stream, e.seq) > (?, (SELECT id FROM streams WHERE name = ?), ?) AND e.at >= ?
 		ORDER BY e.at, e.stream, e.seq LIMIT ?`
 )
+
+var readControls = `SELECT ` + entryColumns + ofStream + ` AND e.seq > ? AND e.type IN (` + quoted(parley.ControlTypes()) + `)
+	ORDER BY e.seq DESC LIMIT ?`
+
+// quoted returns types as a list of SQL.
+func quoted(types []parley.EntryType) string {
+	var list []string
+	for _, t := range types {
+		list = append(list, "'"+string(t)+"'")
+	}
+	return strings.Join(list, ", ")
+}
 
 // entryFields are the destinations of entryColumns but the last.
 func entryFields(e *parley.Entry) []any {

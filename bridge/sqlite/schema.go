@@ -20,7 +20,8 @@ func migrations() []migration {
 	return []migration{{statements: schema1}, {statements: schema2}, {statements: schema3, fill: fillSums}, {statements: schema4}, {statements: schema5}}
 }
 
-// schema5 brings marks, which change a conversation without being entries of it.
+// schema5 brings marks, which change a conversation without being entries of it,
+// and personal registers.
 const schema5 = `
 ALTER TABLE conversations ADD COLUMN changed_at INTEGER NOT NULL DEFAULT 0; -- of the newest entry or mark
 ALTER TABLE conversations ADD COLUMN agent_read INTEGER NOT NULL DEFAULT 0;
@@ -29,6 +30,15 @@ UPDATE conversations SET changed_at = updated_at;
 CREATE INDEX conversations_visitor_changed  ON conversations (site, visitor, changed_at);
 CREATE INDEX conversations_assignee_changed ON conversations (site, assignee, changed_at);
 CREATE INDEX conversations_status_changed   ON conversations (site, status, changed_at);
+
+CREATE TABLE registers (
+	site    TEXT NOT NULL,
+	user    TEXT NOT NULL,
+	key     TEXT NOT NULL,
+	value   TEXT NOT NULL, -- JSON
+	version INTEGER NOT NULL,
+	PRIMARY KEY (site, user, key)
+) STRICT, WITHOUT ROWID;
 `
 
 // schema4 changes no table. Since then pages have checksums (see pages), and a

@@ -1,6 +1,7 @@
 package sqlite_test
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -101,4 +102,25 @@ func TestRepeatAfterAWeek(t *testing.T) {
 		checkCount(t, s, stream, len(entries))
 	}
 	must(t, s.Close())
+}
+
+// Every kind of control entry is found behind a decision, also when only the
+// database remembers it.
+func TestStaleBehindEveryControlType(t *testing.T) {
+	for _, kind := range parley.ControlTypes() {
+		dir := t.TempDir()
+		s := open(t, dir)
+		decided := message("agt_a", "msg_00001", "hello")
+		decided.Type = kind
+		_, err := s.Append(t.Context(), fsyncStream, []parley.Entry{decided}, parley.ExpectAny)
+		must(t, err)
+		must(t, s.Close())
+		s = open(t, dir)
+		answers, err := s.Append(t.Context(), fsyncStream, []parley.Entry{message("vis_a", "msg_00002", "hello")}, 0)
+		must(t, err)
+		if !errors.Is(answers[0].Err, parley.ErrStale) {
+			t.Errorf("behind %s: %+v", kind, answers[0])
+		}
+		must(t, s.Close())
+	}
 }

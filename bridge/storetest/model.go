@@ -92,7 +92,7 @@ func StepAppend(rt *rapid.T, st bridge.Store, m *Model, name parley.Stream) {
 		sender := rapid.SampledFrom([]string{"vis_a", "agt_a"}).Draw(rt, "sender")
 		id := fmt.Sprintf("msg_%04d", rapid.IntRange(0, 15).Draw(rt, "id"))
 		if rapid.IntRange(0, 3).Draw(rt, "kind") == 0 {
-			return control(sender, id, rapid.SampledFrom([]parley.EntryType{parley.EntryAssigned, parley.EntryClosed}).Draw(rt, "type"))
+			return control(sender, id, rapid.SampledFrom(parley.ControlTypes()).Draw(rt, "type"))
 		}
 		return text(sender, id, rapid.SampledFrom([]string{"hello", "你好"}).Draw(rt, "text"))
 	})

@@ -24,6 +24,8 @@ func fuzzTargets() []fuzzTarget {
 		{"broker", "FuzzServerBytes", 2}, // MQTT 3.1.1 and 5, on a real server
 		{"broker", "FuzzPreamble", 1},
 		{".", "FuzzDecodeDraft", 1},
+		{".", "FuzzDecodeMark", 1},
+		{".", "FuzzDecodeSet", 1},
 		{".", "FuzzParseFilter", 1},
 		{"bridge/access", "FuzzVerify", 1},
 	}
