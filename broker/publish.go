@@ -53,6 +53,13 @@ func (in *inbound) recordAlike(batch []*packets.Packet, reads []read) bool {
 		return in.recordMarks(batch, reads)
 	case parley.TopicSet:
 		return in.recordSets(batch, reads)
+	case parley.TopicAuth:
+		for i, pk := range batch {
+			if !in.renew(pk, reads[i].renewal) {
+				return false
+			}
+		}
+		return true
 	}
 	return in.recordRun(batch, reads[0], draftsOf(reads))
 }
@@ -179,11 +186,12 @@ func sooner(a, b time.Time) time.Time {
 
 // read is a publish as far as its topic and payload tell.
 type read struct {
-	kind         parley.TopicKind // send, notes/send, marks or set
+	kind         parley.TopicKind // send, notes/send, marks, set or auth
 	conversation string
 	draft        parley.Draft
 	mark         parley.MarkDraft
 	set          parley.SetDraft
+	renewal      renewal
 	refusal      *parley.Error
 }
 
@@ -223,6 +231,8 @@ func (r *read) decode(payload []byte) (err error) {
 	case parley.TopicSet:
 		r.set, err = parley.DecodeSet(payload)
 		r.draft.ID = r.set.ID
+	case parley.TopicAuth:
+		r.renewal, err = decodeRenewal(payload)
 	default:
 		r.draft, err = parley.DecodeDraft(payload)
 	}
@@ -233,7 +243,7 @@ func (r *read) decode(payload []byte) (err error) {
 // signals that take has not taken.
 func takesDrafts(t parley.Topic, pk *packets.Packet) error {
 	switch t.Kind {
-	case parley.TopicSend, parley.TopicNotesSend, parley.TopicMarks, parley.TopicSet:
+	case parley.TopicSend, parley.TopicNotesSend, parley.TopicMarks, parley.TopicSet, parley.TopicAuth:
 		return nil
 	case parley.TopicSignals:
 		return refusalOfSignal(pk)

@@ -131,7 +131,7 @@ func TestRefusalsOfRights(t *testing.T) {
 		{"an agent in what is closed", agent, parley.ConversationTopic(parley.TopicSend, w.site.ID, closed), parley.CodeClosed, 0x83},
 		{"another site", stranger, parley.ConversationTopic(parley.TopicSend, w.site.ID, queued), parley.CodeForbidden, 0x87},
 		{"another site's new conversation", stranger, parley.ConversationTopic(parley.TopicSend, w.site.ID, "cnv_new"), parley.CodeForbidden, 0x87},
-		{"a reserved topic", agent, parley.Topic{Kind: parley.TopicAuth, Site: w.site.ID, User: agent.Identity.User, Device: agent.Identity.Device}, parley.CodeInvalid, 0x99},
+		{"a reserved topic", owner, parley.Topic{Kind: parley.TopicVisits, Site: w.site.ID, User: owner.Identity.User}, parley.CodeInvalid, 0x99},
 		{"notes by a visitor", owner, parley.ConversationTopic(parley.TopicNotesSend, w.site.ID, queued), parley.CodeForbidden, 0x87},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -108,25 +108,6 @@ func (s *session) start() {
 	s.expireAt(s.who.Expires)
 }
 
-// expireAt disconnects the device when its token ends.
-func (s *session) expireAt(t time.Time) {
-	if t.IsZero() {
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.expires = time.AfterFunc(time.Until(t), func() { s.disconnect(tokenExpired) })
-}
-
-// stopExpiring releases the timer.
-func (s *session) stopExpiring() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.expires != nil {
-		s.expires.Stop()
-	}
-}
-
 // acknowledged takes a PUBACK of a delivery. It is called by the reading
 // goroutine.
 func (s *session) acknowledged(id uint16) {
@@ -165,8 +146,8 @@ func (s *session) end() {
 	s.ending.Do(func() {
 		defer close(s.ended)
 		s.broker.hub.leave(s)
-		s.stopExpiring()
 		s.pump.cancel()
+		s.stopExpiring()
 		s.speaker.stop()
 		s.inbound.stop() // first: it starts deliveries
 		s.pump.stop()

@@ -1,0 +1,71 @@
+package broker
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/mochi-mqtt/server/v2/packets"
+
+	"github.com/parley-chat/parley"
+)
+
+// maxAuthBytes bounds the payload that brings a renewed token.
+const maxAuthBytes = 16 << 10
+
+// renewal is a renewed token as a device sends it. It is never stored or logged.
+type renewal struct {
+	Token string `json:"token"`
+}
+
+func decodeRenewal(payload []byte) (renewal, error) {
+	var r renewal
+	if len(payload) > maxAuthBytes || json.Unmarshal(payload, &r) != nil || r.Token == "" {
+		return renewal{}, parley.Errorf(parley.CodeInvalid, `the payload is {"token": "…"}, of at most %d bytes`, maxAuthBytes)
+	}
+	return r, nil
+}
+
+// renew lets the connection last as long as a renewed token. false means that it
+// has to end: its user is somebody else now, as far as rights go.
+func (in *inbound) renew(pk *packets.Packet, r renewal) bool {
+	s := in.session
+	ctx, cancel := context.WithTimeout(s.pump.ctx, sessionTime)
+	defer cancel()
+	who, err := s.broker.options.Auth.Verify(ctx, r.Token)
+	switch {
+	case err != nil:
+		return in.refuse(pk, parley.Errorf(parley.CodeUnauthenticated, "this token is not valid: get a new one"))
+	case who.DeviceKey() != s.device:
+		return in.refuse(pk, parley.Errorf(parley.CodeForbidden, "this token is another device's"))
+	case who.Role != s.who.Role:
+		s.disconnect(tokenExpired) // rights were decided with the old role: connecting again decides them anew
+		return false
+	}
+	s.expireAt(who.Expires)
+	in.acknowledge(s.acker.append(nil, pk.PacketID, packets.CodeSuccess, nil), 1)
+	return true
+}
+
+// expireAt disconnects the device when its token ends, unless it is renewed. The
+// zero time is never.
+func (s *session) expireAt(t time.Time) {
+	s.stopExpiring()
+	if t.IsZero() {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.pump.ctx.Err() == nil { // else it has ended, and nobody would stop the timer
+		s.expires = time.AfterFunc(time.Until(t), func() { s.disconnect(tokenExpired) })
+	}
+}
+
+// stopExpiring releases the timer.
+func (s *session) stopExpiring() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.expires != nil {
+		s.expires.Stop()
+	}
+}
