@@ -17,3 +17,12 @@ type Account struct {
 	Role         Role
 	PasswordHash string // argon2id in PHC form; never logged, never sent
 }
+
+// Revocation ends what was given out earlier: the tokens of a user, or of one of
+// the user's devices.
+type Revocation struct {
+	Site   string
+	User   string
+	Device string // empty: all devices of the user
+	Before int64  // Unix milliseconds: tokens issued earlier are void
+}

@@ -44,6 +44,9 @@ func (i Identity) ClientID() string { return i.User + "." + i.Device }
 // "{site}.{user}.{device}".
 func (i Identity) DeviceKey() string { return i.Site + "." + i.ClientID() }
 
+// Administers reports whether the role manages the site's people.
+func (r Role) Administers() bool { return r == RoleOwner || r == RoleAdmin }
+
 // Action is what somebody wants to do.
 type Action string
 

@@ -53,6 +53,10 @@ type Access interface {
 	VisitorSession(ctx context.Context, r parley.VisitorRequest) (parley.Credentials, error)
 	AgentSession(ctx context.Context, r parley.AgentRequest) (parley.Credentials, error)
 	Refresh(ctx context.Context, refreshToken string) (parley.Credentials, error)
+	// SignOut makes all tokens of who's device void.
+	SignOut(ctx context.Context, who parley.Identity) error
+	// SignOutUser makes all tokens of a user void.
+	SignOutUser(ctx context.Context, who parley.Identity, user string) error
 }
 
 // Options configure a Server. Log, Access and Ready are required.

@@ -88,3 +88,30 @@ func value[T any](p *T) T {
 	}
 	return *p
 }
+
+// SignOut signs the caller's device out.
+func (r rest) SignOut(ctx context.Context, _ SignOutRequestObject) (SignOutResponseObject, error) {
+	who, err := identityOf(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.options.Access.SignOut(ctx, who); err != nil {
+		return nil, orUnavailable(err)
+	}
+	return SignOut204Response{}, nil
+}
+
+// SignOutUser signs a user out everywhere.
+func (r rest) SignOutUser(ctx context.Context, q SignOutUserRequestObject) (SignOutUserResponseObject, error) {
+	who, err := identityOf(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if !parley.ValidID(q.User) {
+		return nil, parley.Errorf(parley.CodeInvalid, "this is no user's id")
+	}
+	if err := r.options.Access.SignOutUser(ctx, who, q.User); err != nil {
+		return nil, orUnavailable(err)
+	}
+	return SignOutUser204Response{}, nil
+}

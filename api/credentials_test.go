@@ -172,3 +172,17 @@ func TestUnknownSite(t *testing.T) {
 		expectProblem(t, r, http.StatusNotFound, parley.CodeNotFound)
 	}
 }
+
+// Who has signed out is out with every token of the device.
+func TestSignOut(t *testing.T) {
+	f := setup(t, nil)
+	f.expect(t, f.post(t, f.visitor, "/v1/sign-out", nil), http.StatusNoContent)
+	expectProblem(t, f.get(t, f.visitor, "/v1/me"), http.StatusUnauthorized, parley.CodeUnauthenticated)
+	refresh := map[string]string{"refreshToken": f.visitor.RefreshToken}
+	expectProblem(t, f.post(t, f.visitor, "/v1/tokens/refresh", refresh), http.StatusUnauthorized, parley.CodeUnauthenticated)
+	f.expect(t, f.get(t, f.stranger, "/v1/me"), http.StatusOK)
+
+	agent := f.agent()
+	f.expect(t, f.post(t, f.owner(), "/v1/users/"+agent.Identity.User+"/sign-out", nil), http.StatusNoContent)
+	expectProblem(t, f.get(t, agent, "/v1/me"), http.StatusUnauthorized, parley.CodeUnauthenticated)
+}

@@ -49,6 +49,7 @@ type fixture struct {
 	// Agents sign in when a test first needs them: that takes a while.
 	owner, agent, colleague func() parley.Credentials // of site one
 	foreignOwner            func() parley.Credentials // of site two
+	fresh                   func() parley.Credentials // another visitor of site one
 }
 
 // setup starts a server. change may replace some of its parts.
@@ -105,6 +106,7 @@ func (f *fixture) provision(t *testing.T) {
 	f.two = f.site(t, parley.Site{Key: "key_2", Name: "Two", Origins: []string{"https://two.example"}}, "owner", parley.RoleOwner)
 	f.owner, f.agent, f.colleague = f.signIn(t, f.one, "owner"), f.signIn(t, f.one, "agent"), f.signIn(t, f.one, "colleague")
 	f.foreignOwner = f.signIn(t, f.two, "owner")
+	f.fresh = func() parley.Credentials { return f.visit(t, f.one) }
 	f.visitor, f.stranger, f.foreignVisitor = f.visit(t, f.one), f.visit(t, f.one), f.visit(t, f.two)
 }
 

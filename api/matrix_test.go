@@ -45,6 +45,7 @@ func operations(conversation string) []operation {
 		{method: "GET", route: "/healthz", open: true, status: 200},
 		{method: "GET", route: "/readyz", open: true, status: 200},
 		{method: "GET", route: "/v1/me", status: 200, stranger: 200, agent: 200},
+		{method: "POST", route: "/v1/users/{user}/sign-out", path: func(*fixture) string { return "/v1/users/vis_nobody/sign-out" }, status: 204, who: owner, stranger: 403, agent: 403},
 		{method: "GET", route: "/v1/me/registers", status: 200, stranger: 200, agent: 200},
 		{method: "POST", route: "/v1/me/registers", status: 200, stranger: 200, agent: 200, body: func(*fixture) any {
 			return map[string]any{"id": "set_00001", "key": "tabs", "value": []string{"cnv_1"}, "basedOn": 0}
@@ -58,6 +59,7 @@ func operations(conversation string) []operation {
 			body: func(*fixture) any { return map[string]int{"read": 1} }},
 		{method: "POST", route: "/v1/conversations/{id}/close", path: in("/close"), conversation: true, status: 200, who: owner, stranger: 404, agent: 403},
 		{method: "POST", route: "/v1/conversations/{id}/claim", path: in("/claim"), conversation: true, status: 200, who: owner, stranger: 404, agent: 200},
+		{method: "POST", route: "/v1/sign-out", status: 204, who: func(f *fixture) parley.Credentials { return f.fresh() }, stranger: 204, agent: 204}, // the last: nobody comes in after it
 	}
 }
 

@@ -28,6 +28,8 @@ func (s *Server) routeREST() {
 			"createVisitorSession": caller,
 			"createAgentSession":   caller,
 			"getMe":                signedIn,
+			"signOut":              signedIn,
+			"signOutUser":          signedIn,
 			"listRegisters":        signedIn,
 			"setRegister":          signedIn,
 			"listConversations":    signedIn,

@@ -49,6 +49,10 @@ func (b *Broker) login(cl *mqtt.Client, c *conn, pk *packets.Packet) *refused {
 		return &refusedForNow
 	}
 	b.takeOver(s)
+	if _, err := b.options.Auth.Verify(ctx, string(pk.Connect.Password)); err != nil { // revoked before the hub knew s
+		b.hub.leave(s)
+		return &refusedToken
+	}
 	if err := s.resume(ctx, pk.Connect.Clean); err != nil {
 		b.options.Logger.Warn("session not opened", "device", s.device, "error", err)
 		b.hub.leave(s)

@@ -86,7 +86,7 @@ func (w *world) start() {
 	store, err := sqlite.Open(ctx, sqlite.Options{Dir: w.dir, Logger: w.options.Logger, Now: w.now})
 	must(w.t, err)
 	w.store = &fickleStore{Store: store}
-	w.access, err = access.New(ctx, store, access.Options{TokenLife: w.tokenLife})
+	w.access, err = access.New(ctx, store, access.Options{TokenLife: w.tokenLife, Revoked: func(r parley.Revocation) { w.broker.Revoke(r) }})
 	must(w.t, err)
 	w.site = w.provision(parley.Site{ID: "site_one", Key: "key_one", Name: "One", Origins: []string{"https://one.example"}})
 	w.other = w.provision(parley.Site{ID: "site_two", Key: "key_two", Name: "Two", Origins: []string{"https://two.example"}})

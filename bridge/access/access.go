@@ -18,6 +18,7 @@ type Store interface {
 	Secrets
 	Sites
 	Accounts
+	Revocations
 }
 
 // Secrets keeps random bytes: the same name always yields the same n bytes.
@@ -45,6 +46,10 @@ type Options struct {
 	TokenLife   time.Duration    // of access tokens, 1 hour
 	VisitorLife time.Duration    // of visitors' refresh tokens, 365 days
 	AgentLife   time.Duration    // of agents' refresh tokens, 30 days
+
+	// Revoked is called when tokens have become void, before SignOut returns, by the
+	// goroutine that called it. nil calls nobody.
+	Revoked func(parley.Revocation)
 }
 
 func (o Options) withDefaults() Options {
@@ -71,6 +76,7 @@ type Access struct {
 	tokens    *tokens
 	passwords *passwords
 	failures  *failureLimiter
+	revoked   *revoked
 	counts    counts
 }
 
@@ -92,8 +98,13 @@ func New(ctx context.Context, store Store, options Options) (*Access, error) {
 	if len(seed) != ed25519.SeedSize {
 		return nil, fmt.Errorf("the token signing key has %d bytes, want %d", len(seed), ed25519.SeedSize)
 	}
+	revocations, err := store.Revocations(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read revocations: %w", err)
+	}
 	return &Access{
 		store:     store,
+		revoked:   newRevoked(revocations),
 		options:   options,
 		tokens:    newTokens(ed25519.NewKeyFromSeed(seed), options.Now),
 		passwords: newPasswords(),
@@ -105,11 +116,23 @@ func New(ctx context.Context, store Store, options Options) (*Access, error) {
 // takes well under a millisecond. Everything that is not a valid, unexpired
 // access token of ours fails with CodeUnauthenticated.
 func (a *Access) Verify(_ context.Context, token string) (parley.Identity, error) {
-	c, err := a.tokens.parse(token, audienceAccess)
+	c, err := a.parse(token, audienceAccess)
 	if err != nil {
 		return parley.Identity{}, err
 	}
 	return c.identity(), nil
+}
+
+// parse returns the claims of a valid token that was not revoked.
+func (a *Access) parse(token, audience string) (*claims, error) {
+	c, err := a.tokens.parse(token, audience)
+	if err != nil {
+		return nil, err
+	}
+	if c.issued() < a.revoked.of(c.Site, c.Subject, c.Device) {
+		return nil, parley.Errorf(parley.CodeUnauthenticated, "this device was signed out; sign in again")
+	}
+	return c, nil
 }
 
 // Stats counts what happened since the start.

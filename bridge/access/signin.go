@@ -75,7 +75,7 @@ func (a *Access) AgentSession(ctx context.Context, r parley.AgentRequest) (parle
 // has a new password, fails with CodeUnauthenticated. The old refresh token
 // stays valid until it expires, so that a lost answer locks nobody out.
 func (a *Access) Refresh(ctx context.Context, refreshToken string) (parley.Credentials, error) {
-	c, err := a.tokens.parse(refreshToken, audienceRefresh)
+	c, err := a.parse(refreshToken, audienceRefresh)
 	if err != nil {
 		return parley.Credentials{}, err
 	}
@@ -104,7 +104,8 @@ func (a *Access) credentials(who parley.Identity, credential string) (parley.Cre
 	if who.Device == "" {
 		who.Device = parley.NewID(parley.PrefixDevice)
 	}
-	token, expires, err := a.tokens.sign(who, audienceAccess, a.options.TokenLife, "")
+	notBefore := a.revoked.of(who.Site, who.User, who.Device)
+	token, expires, err := a.tokens.sign(who, audienceAccess, a.options.TokenLife, "", notBefore)
 	if err != nil {
 		return parley.Credentials{}, err
 	}
@@ -112,7 +113,7 @@ func (a *Access) credentials(who parley.Identity, credential string) (parley.Cre
 	if who.Role != parley.RoleVisitor {
 		life = a.options.AgentLife
 	}
-	refresh, _, err := a.tokens.sign(who, audienceRefresh, life, credential)
+	refresh, _, err := a.tokens.sign(who, audienceRefresh, life, credential, notBefore)
 	if err != nil {
 		return parley.Credentials{}, err
 	}
@@ -122,7 +123,7 @@ func (a *Access) credentials(who parley.Identity, credential string) (parley.Cre
 
 // earlier returns the claims of a valid refresh token of site, or nil.
 func (a *Access) earlier(refreshToken, site string) *claims {
-	c, err := a.tokens.parse(refreshToken, audienceRefresh)
+	c, err := a.parse(refreshToken, audienceRefresh)
 	if err != nil || c.Site != site {
 		return nil
 	}

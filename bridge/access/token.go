@@ -33,6 +33,17 @@ type claims struct {
 	// Credential fingerprints the password that an agent's refresh token was
 	// given for, so that a new password ends it.
 	Credential string `json:"cred,omitempty"`
+	// Issued is iat in Unix milliseconds, so that who signs in again right after a
+	// revocation is in.
+	Issued int64 `json:"ims,omitempty"`
+}
+
+// issued returns when the token was made, in Unix milliseconds.
+func (c *claims) issued() int64 {
+	if c.Issued == 0 && c.IssuedAt != nil {
+		return c.IssuedAt.UnixMilli() // from before there was more
+	}
+	return c.Issued
 }
 
 func (c *claims) identity() parley.Identity {
@@ -69,9 +80,11 @@ func newTokens(key ed25519.PrivateKey, now func() time.Time) *tokens {
 }
 
 // sign returns a token of who for audience, and its end. Tokens count in whole
-// seconds.
-func (t *tokens) sign(who parley.Identity, audience string, life time.Duration, credential string) (string, time.Time, error) {
-	now := t.now().Truncate(time.Second)
+// seconds. It counts as issued at notBefore at the earliest, in Unix milliseconds:
+// a clock that was set back must not make it one that was revoked.
+func (t *tokens) sign(who parley.Identity, audience string, life time.Duration, credential string, notBefore int64) (string, time.Time, error) {
+	exactly := t.now()
+	now := exactly.Truncate(time.Second)
 	expires := now.Add(life)
 	c := claims{
 		RegisteredClaims: jwt.RegisteredClaims{
@@ -79,6 +92,7 @@ func (t *tokens) sign(who parley.Identity, audience string, life time.Duration, 
 			IssuedAt: jwt.NewNumericDate(now), ExpiresAt: jwt.NewNumericDate(expires),
 		},
 		Site: who.Site, Device: who.Device, Role: who.Role, Name: who.Name, Credential: credential,
+		Issued: max(exactly.UnixMilli(), notBefore),
 	}
 	signed, err := jwt.NewWithClaims(jwt.SigningMethodEdDSA, c).SignedString(t.key)
 	if err != nil {

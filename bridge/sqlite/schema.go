@@ -21,7 +21,7 @@ func migrations() []migration {
 }
 
 // schema5 brings marks, which change a conversation without being entries of it,
-// and personal registers.
+// personal registers, and the signing out of devices.
 const schema5 = `
 ALTER TABLE conversations ADD COLUMN changed_at INTEGER NOT NULL DEFAULT 0; -- of the newest entry or mark
 ALTER TABLE conversations ADD COLUMN agent_read INTEGER NOT NULL DEFAULT 0;
@@ -30,6 +30,14 @@ UPDATE conversations SET changed_at = updated_at;
 CREATE INDEX conversations_visitor_changed  ON conversations (site, visitor, changed_at);
 CREATE INDEX conversations_assignee_changed ON conversations (site, assignee, changed_at);
 CREATE INDEX conversations_status_changed   ON conversations (site, status, changed_at);
+
+CREATE TABLE revocations (
+	site   TEXT NOT NULL,
+	user   TEXT NOT NULL,
+	device TEXT NOT NULL,    -- empty: all of the user
+	before INTEGER NOT NULL, -- Unix milliseconds
+	PRIMARY KEY (site, user, device)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE registers (
 	site    TEXT NOT NULL,

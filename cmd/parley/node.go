@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/parley-chat/parley"
 	"github.com/parley-chat/parley/api"
 	"github.com/parley-chat/parley/bridge"
 	"github.com/parley-chat/parley/bridge/access"
@@ -81,7 +82,8 @@ func (n *node) openStore(ctx context.Context) error {
 
 func (n *node) openRooms(ctx context.Context) error {
 	var err error
-	if n.access, err = access.New(ctx, n.store, access.Options{}); err != nil {
+	revoked := func(r parley.Revocation) { n.broker.Revoke(r) }
+	if n.access, err = access.New(ctx, n.store, access.Options{Revoked: revoked}); err != nil {
 		return err
 	}
 	n.sites = newSites(n.store)
