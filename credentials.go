@@ -7,6 +7,7 @@ type VisitorRequest struct {
 	Device       string // the device to keep, honoured if RefreshToken is of this device
 	Name         string // what the visitor wants to be called, at most 80 characters; empty keeps the earlier one
 	Origin       string // the web page's origin; empty where there is none, or it is our own
+	RemoteIP     string // where the request came from, for limiting new visitors
 }
 
 // AgentRequest asks for credentials of an agent's device.

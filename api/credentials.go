@@ -14,7 +14,7 @@ func (r rest) CreateVisitorSession(ctx context.Context, q CreateVisitorSessionRe
 	}
 	c, err := r.options.Access.VisitorSession(ctx, parley.VisitorRequest{
 		SiteKey: q.Body.SiteKey, RefreshToken: value(q.Body.RefreshToken), Device: value(q.Body.Device),
-		Name: value(q.Body.Name), Origin: callerOf(ctx).origin,
+		Name: value(q.Body.Name), Origin: callerOf(ctx).origin, RemoteIP: callerOf(ctx).ip,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("make visitor session: %w", err)

@@ -46,6 +46,7 @@ type Options struct {
 	TokenLife   time.Duration    // of access tokens, 1 hour
 	VisitorLife time.Duration    // of visitors' refresh tokens, 365 days
 	AgentLife   time.Duration    // of agents' refresh tokens, 30 days
+	NewVisitors int              // that one address may make at once, the constant of that name; negative: no limit
 
 	// Revoked is called when tokens have become void, before SignOut returns, by the
 	// goroutine that called it. nil calls nobody.
@@ -65,6 +66,9 @@ func (o Options) withDefaults() Options {
 	if o.AgentLife == 0 {
 		o.AgentLife = 30 * 24 * time.Hour
 	}
+	if o.NewVisitors == 0 {
+		o.NewVisitors = NewVisitors
+	}
 	return o
 }
 
@@ -76,6 +80,7 @@ type Access struct {
 	tokens    *tokens
 	passwords *passwords
 	failures  *failureLimiter
+	newcomers *newcomers
 	revoked   *revoked
 	counts    counts
 }
@@ -104,6 +109,7 @@ func New(ctx context.Context, store Store, options Options) (*Access, error) {
 	}
 	return &Access{
 		store:     store,
+		newcomers: newNewcomers(options.Now, options.NewVisitors),
 		revoked:   newRevoked(revocations),
 		options:   options,
 		tokens:    newTokens(ed25519.NewKeyFromSeed(seed), options.Now),

@@ -16,7 +16,9 @@ import (
 // it again is safe.
 //
 // It fails with CodeNotFound for an unknown site, CodeForbidden for a web origin
-// that the site does not list, and CodeInvalid for a name that cannot be shown.
+// that the site does not list, CodeInvalid for a name that cannot be shown, and
+// CodeRateLimited, with a method RetryAfter() time.Duration, when its address makes
+// too many new visitors.
 func (a *Access) VisitorSession(ctx context.Context, r parley.VisitorRequest) (parley.Credentials, error) {
 	name, err := cleanName(r.Name)
 	if err != nil {
@@ -37,6 +39,10 @@ func (a *Access) VisitorSession(ctx context.Context, r parley.VisitorRequest) (p
 		}
 	}
 	if who.User == "" {
+		if err := a.newcomers.take(r.RemoteIP); err != nil {
+			a.counts.limited.Add(1)
+			return parley.Credentials{}, err
+		}
 		who.User = parley.NewID(parley.PrefixVisitor)
 	}
 	return a.credentials(who, "")

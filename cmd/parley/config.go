@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/parley-chat/parley"
+	"github.com/parley-chat/parley/bridge/access"
 )
 
 // config is every setting of the server. Each can be given as an environment
@@ -31,6 +32,7 @@ type config struct {
 	FrameAncestors []string      `env:"PARLEY_FRAME_ANCESTORS"`  // origins whose pages may show ours in a frame
 	ShutdownTime   time.Duration `env:"PARLEY_SHUTDOWN_TIMEOUT"` // bound of a graceful stop
 	SessionExpiry  time.Duration `env:"PARLEY_SESSION_EXPIRY"`   // bound of how long an absent device's session is kept
+	NewVisitors    int           `env:"PARLEY_NEW_VISITORS"`     // that one address may make at once, and again in 10 minutes; -1: no limit
 
 	DemoSite    bool     `env:"PARLEY_DEMO_SITE"`    // make the demo site with its two agents; loopback only
 	DemoOrigins []string `env:"PARLEY_DEMO_ORIGINS"` // web origins of that site
@@ -40,7 +42,7 @@ func defaultConfig() config {
 	return config{
 		Data: "./data", HTTP: ":8080", MQTT: ":1883", Metrics: "127.0.0.1:9180",
 		LogLevel: slog.LevelInfo, LogFormat: "text", ShutdownTime: 10 * time.Second,
-		SessionExpiry: 30 * 24 * time.Hour,
+		SessionExpiry: 30 * 24 * time.Hour, NewVisitors: access.NewVisitors,
 	}
 }
 
@@ -82,6 +84,9 @@ func (c *config) validate() error {
 	}
 	if c.SessionExpiry < time.Minute || c.SessionExpiry > parley.MaxSessionExpiry {
 		complain("PARLEY_SESSION_EXPIRY: must be between 1m and %s", parley.MaxSessionExpiry)
+	}
+	if c.NewVisitors == 0 {
+		complain("PARLEY_NEW_VISITORS: must be above 0, or -1 for no limit")
 	}
 	if _, err := c.proxies(); err != nil {
 		complain("PARLEY_TRUSTED_PROXIES: %v", err)

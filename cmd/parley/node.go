@@ -83,7 +83,7 @@ func (n *node) openStore(ctx context.Context) error {
 func (n *node) openRooms(ctx context.Context) error {
 	var err error
 	revoked := func(r parley.Revocation) { n.broker.Revoke(r) }
-	if n.access, err = access.New(ctx, n.store, access.Options{Revoked: revoked}); err != nil {
+	if n.access, err = access.New(ctx, n.store, access.Options{Revoked: revoked, NewVisitors: n.newVisitors()}); err != nil {
 		return err
 	}
 	n.sites = newSites(n.store)
@@ -100,6 +100,15 @@ func (n *node) openRooms(ctx context.Context) error {
 	}
 	n.onClose("broker", n.broker.Close)
 	return nil
+}
+
+// newVisitors is how many an address may make at once. The demo, which only this
+// machine can reach, has no limit.
+func (n *node) newVisitors() int {
+	if n.config.DemoSite {
+		return -1
+	}
+	return n.config.NewVisitors
 }
 
 func (n *node) serveMQTT(ctx context.Context) error {
