@@ -80,7 +80,7 @@ type Bridge struct {
 	log    *slog.Logger
 	digest digester
 
-	openings  *openings
+	openings  openings
 	tails     *tails
 	folds     *folds
 	follower  *follower

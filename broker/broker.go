@@ -17,6 +17,7 @@ import (
 	mqtt "github.com/mochi-mqtt/server/v2"
 
 	"github.com/parley-chat/parley"
+	"github.com/parley-chat/parley/internal/pace"
 )
 
 // Limits announced to clients.
@@ -26,6 +27,7 @@ const (
 	MaxFilters     = 50        // subscriptions of one session
 	DefaultWindow  = 32        // unacknowledged deliveries to a client that names no Receive Maximum
 	MaxWindow      = 1024      // and to one that names a high one
+	PublishLimit   = 1000      // publishes of one user in publishPeriod
 	connectBytes   = 16 << 10  // of a CONNECT packet
 	readBuffer     = 4 << 10   // lent to a connection that has something to read
 	engineBuffer   = 16        // Mochi's own per connection, the least: it reads nothing
@@ -125,6 +127,10 @@ type Options struct {
 	// PresenceGrace is how long a user counts as online after the last device has
 	// gone; 0 means 5 s.
 	PresenceGrace time.Duration
+	// PublishLimit is how many publishes of one user, on all devices, are recorded at
+	// once, and again in every 10 s; what is beyond waits. 0 means 1000, a negative
+	// number no limit.
+	PublishLimit int
 	// WriteTimeout bounds how long a client may take for 16 KiB, after which it is
 	// disconnected; 0 means 10 s.
 	WriteTimeout time.Duration
@@ -155,6 +161,9 @@ func (o *Options) setDefaults() {
 	if o.PresenceGrace == 0 {
 		o.PresenceGrace = 5 * time.Second
 	}
+	if o.PublishLimit == 0 {
+		o.PublishLimit = PublishLimit
+	}
 	if o.WriteTimeout == 0 {
 		o.WriteTimeout = 10 * time.Second
 	}
@@ -173,7 +182,8 @@ type Broker struct {
 	stats   stats
 	log     Log
 
-	presence *presence
+	presence   *presence
+	publishing *pace.Limiter // by user
 
 	mu        sync.Mutex
 	listeners []net.Listener
@@ -185,6 +195,7 @@ type Broker struct {
 func New(o Options) *Broker {
 	o.setDefaults()
 	b := &Broker{options: o, hub: newHub(), logins: newDeviceLocks(), gate: newGate(o.MaxPending)}
+	b.publishing = pace.New(time.Now, o.PublishLimit, publishPeriod, maxPublishers)
 	b.cursors = newCursorSaver(o.Sessions, o.Logger)
 	b.presence = newPresence(o.PresenceGrace, b.hub.cameOrWent)
 	b.sweeper = newSweeper(o.Sessions, o.SweepInterval, o.Logger)

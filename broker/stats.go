@@ -11,6 +11,7 @@ type Stats struct {
 	Takeovers        int64 // connections closed because their device connected again
 	Published        int64 // publishes acknowledged, refusals included
 	RefusedPublishes int64 // publishes refused for good
+	Slowed           int64 // publishes that waited because their user sent too many
 	RecordRetries    int64 // tries of the log that failed and were made again
 	Delivered        int64 // entries sent
 	Acknowledged     int64 // deliveries acknowledged
@@ -22,7 +23,7 @@ type Stats struct {
 
 type stats struct {
 	connected, connects, refusedConnects, turnedAway, takeovers atomic.Int64
-	published, refusedPublishes, recordRetries                  atomic.Int64
+	published, refusedPublishes, recordRetries, slowed          atomic.Int64
 	delivered, acknowledged, tooBig, panics                     atomic.Int64
 	signals, signalsDropped                                     atomic.Int64
 }
@@ -33,7 +34,7 @@ func (b *Broker) Stats() Stats {
 	return Stats{
 		Connected: s.connected.Load(), Connects: s.connects.Load(), RefusedConnects: s.refusedConnects.Load(),
 		TurnedAway: s.turnedAway.Load(), Takeovers: s.takeovers.Load(),
-		Published: s.published.Load(), RefusedPublishes: s.refusedPublishes.Load(), RecordRetries: s.recordRetries.Load(),
+		Published: s.published.Load(), RefusedPublishes: s.refusedPublishes.Load(), RecordRetries: s.recordRetries.Load(), Slowed: s.slowed.Load(),
 		Delivered: s.delivered.Load(), Acknowledged: s.acknowledged.Load(), Signals: s.signals.Load(), SignalsDropped: s.signalsDropped.Load(), TooBig: s.tooBig.Load(), Panics: s.panics.Load(),
 	}
 }

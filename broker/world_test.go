@@ -65,7 +65,8 @@ func newWorldIn(t testing.TB, dir string, change ...func(*broker.Options)) *worl
 	t.Helper()
 	w := &world{t: t, dir: dir, log: &logBook{}, secrets: []string{canary}, burst: 10_000}
 	w.options = broker.Options{
-		Logger: w.log.logger(),
+		PublishLimit: -1,
+		Logger:       w.log.logger(),
 		AllowOrigin: func(_ context.Context, site, origin string) bool {
 			return slices.ContainsFunc([]parley.Site{w.site, w.other}, func(s parley.Site) bool {
 				return (site == "" || site == s.ID) && slices.Contains(s.Origins, origin)

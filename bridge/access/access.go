@@ -80,7 +80,7 @@ type Access struct {
 	tokens    *tokens
 	passwords *passwords
 	failures  *failureLimiter
-	newcomers *newcomers
+	newcomers newcomers
 	revoked   *revoked
 	counts    counts
 }

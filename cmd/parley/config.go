@@ -15,6 +15,7 @@ import (
 
 	"github.com/parley-chat/parley"
 	"github.com/parley-chat/parley/bridge/access"
+	"github.com/parley-chat/parley/broker"
 )
 
 // config is every setting of the server. Each can be given as an environment
@@ -33,6 +34,7 @@ type config struct {
 	ShutdownTime   time.Duration `env:"PARLEY_SHUTDOWN_TIMEOUT"` // bound of a graceful stop
 	SessionExpiry  time.Duration `env:"PARLEY_SESSION_EXPIRY"`   // bound of how long an absent device's session is kept
 	NewVisitors    int           `env:"PARLEY_NEW_VISITORS"`     // that one address may make at once, and again in 10 minutes; -1: no limit
+	PublishLimit   int           `env:"PARLEY_PUBLISH_LIMIT"`    // publishes of one user at once, and again in 10 s, beyond which they wait; -1: no limit
 
 	DemoSite    bool     `env:"PARLEY_DEMO_SITE"`    // make the demo site with its two agents; loopback only
 	DemoOrigins []string `env:"PARLEY_DEMO_ORIGINS"` // web origins of that site
@@ -42,7 +44,7 @@ func defaultConfig() config {
 	return config{
 		Data: "./data", HTTP: ":8080", MQTT: ":1883", Metrics: "127.0.0.1:9180",
 		LogLevel: slog.LevelInfo, LogFormat: "text", ShutdownTime: 10 * time.Second,
-		SessionExpiry: 30 * 24 * time.Hour, NewVisitors: access.NewVisitors,
+		SessionExpiry: 30 * 24 * time.Hour, NewVisitors: access.NewVisitors, PublishLimit: broker.PublishLimit,
 	}
 }
 
@@ -84,6 +86,9 @@ func (c *config) validate() error {
 	}
 	if c.SessionExpiry < time.Minute || c.SessionExpiry > parley.MaxSessionExpiry {
 		complain("PARLEY_SESSION_EXPIRY: must be between 1m and %s", parley.MaxSessionExpiry)
+	}
+	if c.PublishLimit == 0 {
+		complain("PARLEY_PUBLISH_LIMIT: must be above 0, or -1 for no limit")
 	}
 	if c.NewVisitors == 0 {
 		complain("PARLEY_NEW_VISITORS: must be above 0, or -1 for no limit")

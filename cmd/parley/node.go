@@ -83,13 +83,13 @@ func (n *node) openStore(ctx context.Context) error {
 func (n *node) openRooms(ctx context.Context) error {
 	var err error
 	revoked := func(r parley.Revocation) { n.broker.Revoke(r) }
-	if n.access, err = access.New(ctx, n.store, access.Options{Revoked: revoked, NewVisitors: n.newVisitors()}); err != nil {
+	if n.access, err = access.New(ctx, n.store, access.Options{Revoked: revoked, NewVisitors: n.limit(n.config.NewVisitors)}); err != nil {
 		return err
 	}
 	n.sites = newSites(n.store)
 	n.broker = broker.New(broker.Options{
 		Auth: n.access, Sessions: n.store, Logger: n.log, AllowOrigin: n.sites.allowOrigin,
-		SessionExpiry: n.config.SessionExpiry,
+		SessionExpiry: n.config.SessionExpiry, PublishLimit: n.limit(n.config.PublishLimit),
 	})
 	if n.bridge, err = bridge.New(ctx, n.store, bridge.Options{Logger: n.log}, n.broker); err != nil {
 		return err
@@ -102,13 +102,13 @@ func (n *node) openRooms(ctx context.Context) error {
 	return nil
 }
 
-// newVisitors is how many an address may make at once. The demo, which only this
-// machine can reach, has no limit.
-func (n *node) newVisitors() int {
+// limit returns a configured limit. The demo, which only this machine can reach,
+// has none.
+func (n *node) limit(configured int) int {
 	if n.config.DemoSite {
 		return -1
 	}
-	return n.config.NewVisitors
+	return configured
 }
 
 func (n *node) serveMQTT(ctx context.Context) error {

@@ -25,6 +25,7 @@ func (n *node) brokerSamples() []api.Sample {
 		counter("mqtt_takeovers", "Connections closed because their device connected again.", s.Takeovers),
 		counter("mqtt_publishes", "Publishes acknowledged, refusals included.", s.Published),
 		counter("mqtt_publishes_refused", "Publishes refused for good.", s.RefusedPublishes),
+		counter("mqtt_slowed", "Publishes that waited because their user sent too many.", s.Slowed),
 		counter("mqtt_record_retries", "Tries to record a publish that failed and were made again.", s.RecordRetries),
 		counter("mqtt_deliveries", "Entries sent to devices.", s.Delivered),
 		counter("mqtt_deliveries_acknowledged", "Deliveries acknowledged by devices.", s.Acknowledged),
