@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"runtime/debug"
 	"time"
 )
@@ -85,6 +86,9 @@ func (b *Broker) stretch(c *conn) bool {
 		err = b.greet(c)
 	} else if err = c.await(); err == nil {
 		err = b.receive(c)
+	}
+	if s := c.session.Load(); s != nil && errors.Is(err, os.ErrDeadlineExceeded) {
+		s.disconnect(silent)
 	}
 	if err != nil {
 		b.options.Logger.Debug("connection ended", "error", err, "remote", c.RemoteAddr().String())

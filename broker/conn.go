@@ -52,7 +52,6 @@ func (c *conn) await() error {
 		if err := c.fill(); err != nil {
 			return err
 		}
-		c.heard()
 		if s := c.session.Load(); s != nil {
 			for n := pubackIn(c.got.rest); n > 0; n = pubackIn(c.got.rest) {
 				s.acknowledged(uint16(c.got.rest[2])<<8 | uint16(c.got.rest[3]))
@@ -79,6 +78,7 @@ func (c *conn) fill() error {
 		return err
 	}
 	c.got = got
+	c.heard()
 	return nil
 }
 
@@ -102,15 +102,22 @@ func (c *conn) readByte() (byte, error) {
 	return x, nil
 }
 
-func (c *conn) readFull(p []byte) error {
-	for len(p) > 0 {
+// bodyStep is how much room is made for a packet at first: who announces 256 KiB
+// and sends nothing must not cost that much.
+const bodyStep = 16 << 10
+
+// readBody reads n bytes, which the caller keeps.
+func (c *conn) readBody(n int) ([]byte, error) {
+	body := make([]byte, 0, min(n, bodyStep))
+	for len(body) < n {
 		if err := c.fill(); err != nil {
-			return err
+			return nil, err
 		}
-		n := copy(p, c.got.rest)
-		c.got.rest, p = c.got.rest[n:], p[n:]
+		part := c.got.rest[:min(n-len(body), len(c.got.rest))]
+		body = append(body, part...)
+		c.got.rest = c.got.rest[len(part):]
 	}
-	return nil
+	return body, nil
 }
 
 // writeChunk is how much one write bound is for: a phone on a slow link is no
@@ -158,29 +165,30 @@ func (c *conn) hurry(d time.Duration) {
 	}
 }
 
-// deadlineStep is how much earlier than it should a silent client may be given
-// up: moving the deadline for every packet costs more than the packet.
+// deadlineStep is how much later than it could be a silent client is given up:
+// moving the deadline for every packet costs more than the packet.
 const deadlineStep = 500 * time.Millisecond
 
 // keepAlive begins to give up a client that is silent for one and a half times
 // its keep alive, 0 for never.
 func (c *conn) keepAlive(d time.Duration) {
-	c.idle, c.idleSet = d+d/2, time.Now()
+	c.idle, c.idleSet = d+d/2, time.Time{}
 	if d == 0 {
 		_ = c.SetReadDeadline(time.Time{})
 		return
 	}
-	_ = c.SetReadDeadline(c.idleSet.Add(c.idle))
+	c.heard()
 }
 
-// heard moves the read deadline. Before login the connect deadline stands.
+// heard moves the read deadline after bytes that have come in. Before login the
+// connect deadline stands.
 func (c *conn) heard() {
 	if c.idle == 0 {
 		return
 	}
 	if now := time.Now(); now.Sub(c.idleSet) >= deadlineStep {
 		c.idleSet = now
-		_ = c.SetReadDeadline(now.Add(c.idle))
+		_ = c.SetReadDeadline(now.Add(c.idle + deadlineStep))
 	}
 }
 

@@ -1,6 +1,7 @@
 package broker_test
 
 import (
+	"bytes"
 	"fmt"
 	"net"
 	"strings"
@@ -247,4 +248,26 @@ func TestSecondConnectEndsTheConnection(t *testing.T) {
 		c.send(l.packet())
 		c.expectDisconnect(packets.ErrProtocolViolationSecondConnect)
 	})
+}
+
+// A client whose packets come in pieces that never end where packets do is not
+// silent.
+func TestPiecesAreNoSilence(t *testing.T) {
+	w := newWorld(t)
+	who := w.visitor()
+	l := as(who, 4)
+	l.keepAlive = 1
+	c := w.connectWith(t, who, l)
+	pings := bytes.Repeat([]byte{packets.Pingreq << 4, 0}, 40)
+	for len(pings) > 1 {
+		n := min(2, len(pings)-1)
+		if len(pings) == 80 {
+			n = 1 // from here on each piece ends one packet and begins the next
+		}
+		c.raw(pings[:n])
+		pings = pings[n:]
+		time.Sleep(75 * time.Millisecond) // the client's pace
+	}
+	c.raw(pings)
+	c.expectAck(c.post(w.conversation(who, 0), draft()))
 }

@@ -40,8 +40,8 @@ func (b *Broker) readPacket(c *conn, version byte) (*packets.Packet, error) {
 		return nil, err
 	}
 	pk.FixedHeader.Remaining = length
-	body := make([]byte, length) // the packet keeps it
-	if err := c.readFull(body); err != nil {
+	body, err := c.readBody(length)
+	if err != nil {
 		return nil, err
 	}
 	return pk, b.decode(c, pk, body)

@@ -20,6 +20,7 @@ var (
 	storeDown       = ending{packets.ErrServerBusy, closeGoingAway}
 	tooManyInFlight = ending{packets.ErrReceiveMaximum, closeBadClient}
 	tooFast         = ending{packets.ErrMessageRateTooHigh, closeTooMany}
+	silent          = ending{packets.ErrKeepAliveTimeout, closeGoingAway}
 	tokenExpired    = ending{packets.ErrNotAuthorized, closeUnauthorized}
 )
 

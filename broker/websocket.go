@@ -52,7 +52,6 @@ func (b *Broker) upgrade(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return // Upgrade has answered
 	}
-	ws.SetReadLimit(MaxPacketBytes + 16)
 	c := b.wrap(ws.UnderlyingConn())
 	f := &frames{Conn: ws.UnderlyingConn(), ws: ws}
 	c.Conn, c.intake = f, f

@@ -271,3 +271,22 @@ func TestFramesAreNotPackets(t *testing.T) {
 		t.Errorf("%d stored", n)
 	}
 }
+
+// A frame may hold more than the largest packet.
+func TestManyPacketsInOneFrame(t *testing.T) {
+	w := newWorld(t)
+	who := w.visitor()
+	c := w.connectWS(t, who, as(who, 5))
+	id := w.conversation(who, 1)
+	var frame []byte
+	var sent []uint16
+	for range 10 {
+		n := c.nextID()
+		sent = append(sent, n)
+		frame = append(frame, encode(publish(c.sendTopic(id), n, payloadOf(parley.NewText(draft().ID, fillBody(30_000)))), 5)...)
+	}
+	c.raw(frame)
+	for _, n := range sent {
+		c.expectAck(n)
+	}
+}
