@@ -22,7 +22,8 @@ const maxOpeners = 50_000
 type openings struct{ *pace.Limiter }
 
 func newOpenings(now func() time.Time, burst int) openings {
-	return openings{pace.New(now, burst, NewConversationsTime, maxOpeners)}
+	share := NewConversationsTime / NewConversations // however many there may be at once
+	return openings{pace.New(now, burst, time.Duration(burst)*share, maxOpeners)}
 }
 
 // take counts an opening by who, or refuses it with CodeRateLimited.

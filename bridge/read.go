@@ -139,8 +139,8 @@ func (b *Bridge) TakingPart(ctx context.Context, who parley.Identity, since int6
 
 // Watched returns the conversations whose state who watches with a membership
 // filter and that have changed since a position: those they take part in, and
-// for staff those in the queue. Closed ones are left out for staff, who have too
-// many of them.
+// for staff those in the queue. With since 0, closed ones are left out for staff,
+// who have too many of them.
 func (b *Bridge) Watched(ctx context.Context, who parley.Identity, since int64) ([]parley.Conversation, error) {
 	if !who.Role.Staff() {
 		return b.TakingPart(ctx, who, since)
@@ -152,8 +152,36 @@ func (b *Bridge) Watched(ctx context.Context, who parley.Identity, since int64) 
 	if err != nil {
 		return nil, err
 	}
-	open, err := b.store.Conversations(ctx, ConversationQuery{Site: who.Site, Assignee: who.User, Status: parley.StatusOpen, ChangedFrom: from(since)})
-	return append(queued, open...), err
+	own := ConversationQuery{Site: who.Site, Assignee: who.User, ChangedFrom: from(since)}
+	if since == 0 {
+		own.Status = parley.StatusOpen
+	}
+	mine, err := b.store.Conversations(ctx, own)
+	return append(queued, mine...), err
+}
+
+// Unwatched returns the conversations that who, of the staff, may have watched at
+// a position and does not any more: somebody else has claimed or closed them.
+func (b *Bridge) Unwatched(ctx context.Context, who parley.Identity, since int64) ([]parley.Conversation, error) {
+	if !who.Role.Staff() || since == 0 {
+		return nil, nil
+	}
+	if err := b.settle(ctx); err != nil {
+		return nil, err
+	}
+	var gone []parley.Conversation
+	for _, status := range []parley.Status{parley.StatusOpen, parley.StatusClosed} {
+		changed, err := b.store.Conversations(ctx, ConversationQuery{Site: who.Site, Status: status, ChangedFrom: from(since)})
+		if err != nil {
+			return nil, err
+		}
+		for _, c := range changed {
+			if !who.TakesPart(c) && c.OpenedAt <= since+changeMargin.Milliseconds() { // later ones were never told
+				gone = append(gone, c)
+			}
+		}
+	}
+	return gone, nil
 }
 
 // scope is the part of a query that keeps readers to what is theirs. It selects

@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/parley-chat/parley"
@@ -12,15 +13,52 @@ import (
 // read, before it is tried again.
 const attachPause = 200 * time.Millisecond
 
+// starter attaches subscriptions in the order in which they were granted, one at
+// a time: what a later SUBSCRIBE or UNSUBSCRIBE of the same filter says must not be
+// overtaken by an earlier one.
+type starter struct {
+	mu      sync.Mutex
+	queue   []starting
+	running bool
+}
+
+// starting is a subscription that is to be attached. resumed says that the device
+// has come back with it: of conversations that have not changed since it left, it
+// has everything.
+type starting struct {
+	filter  string
+	resumed bool
+}
+
 // startAll attaches subscriptions. One that cannot be attached because the
 // store does not answer is tried again as long as the connection lasts: SUBACK
 // has promised it.
-//
-// resumed says that the device has come back with them: of conversations that
-// have not changed since it left, it has everything.
 func (s *session) startAll(subs []parley.Subscription, resumed bool) {
+	st := &s.starter
+	st.mu.Lock()
+	defer st.mu.Unlock()
 	for _, sub := range subs {
-		if !s.begun(sub, resumed) {
+		st.queue = append(st.queue, starting{sub.Filter, resumed})
+	}
+	if !st.running && len(st.queue) > 0 {
+		st.running = true
+		s.pump.done.Go(s.runStarter)
+	}
+}
+
+func (s *session) runStarter() {
+	st := &s.starter
+	for {
+		st.mu.Lock()
+		if len(st.queue) == 0 {
+			st.running = false
+			st.mu.Unlock()
+			return
+		}
+		next := st.queue[0]
+		st.queue = st.queue[1:]
+		st.mu.Unlock()
+		if !s.begun(next) {
 			return // what has not begun stays counted: the device may lack something
 		}
 		s.attachingMore(-1)
@@ -29,19 +67,23 @@ func (s *session) startAll(subs []parley.Subscription, resumed bool) {
 
 // begun attaches one subscription, or finds that it is not to be. It returns
 // false when the connection ends before that.
-func (s *session) begun(sub parley.Subscription, resumed bool) bool {
+func (s *session) begun(next starting) bool {
 	for s.pump.ctx.Err() == nil {
-		err := s.attach(s.pump.ctx, sub, resumed)
-		if !s.holds(sub.Filter) { // unsubscribed meanwhile
-			s.detachFilter(sub.Filter)
+		sub, held := s.granted(next.filter)
+		if !held { // unsubscribed meanwhile
+			s.detachFilter(next.filter)
 			return true
+		}
+		err := s.attach(s.pump.ctx, sub, next.resumed)
+		if !s.holds(next.filter) {
+			continue
 		}
 		if err == nil {
 			return true
 		}
 		if !parley.ErrorOf(err).Code.Retry() {
-			s.broker.options.Logger.Info("subscription dropped", "device", s.device, "filter", sub.Filter, "error", err)
-			s.drop(sub.Filter)
+			s.broker.options.Logger.Info("subscription dropped", "device", s.device, "filter", next.filter, "error", err)
+			s.drop(next.filter)
 			return true
 		}
 		if s.pump.ctx.Err() == nil {
@@ -74,10 +116,10 @@ func (s *session) attach(ctx context.Context, sub parley.Subscription, resumed b
 		s.attachSignals(t)
 		return nil
 	case isMembership(t):
-		return s.attachMemberships(ctx, t, sub.QoS)
+		return s.attachMemberships(ctx, t)
 	}
 	if _, ok := t.Stream(); ok {
-		return s.attachStream(ctx, t, sub.QoS)
+		return s.attachStream(ctx, t)
 	}
 	return errNothingHere()
 }
@@ -90,8 +132,8 @@ func errNothingHere() error {
 // user takes part in and that may owe the device something. The others come
 // through advanced, annotated and changed, when there is something new or the user
 // joins.
-func (s *session) attachMemberships(ctx context.Context, t parley.Topic, qos byte) error {
-	if !s.whileHeld(t, func() { s.pump.member(t.Kind, qos) }) {
+func (s *session) attachMemberships(ctx context.Context, t parley.Topic) error {
+	if !s.whileHeld(t, func(qos byte) { s.pump.member(t.Kind, qos) }) {
 		return nil
 	}
 	since := s.sinceWhen()
@@ -118,15 +160,16 @@ func (s *session) attachMemberships(ctx context.Context, t parley.Topic, qos byt
 	return s.confirm(ctx, t.Kind, fresh, since)
 }
 
-// whileHeld runs fn if the filter is still granted. UNSUBSCRIBE takes it away
-// before it stops the deliveries, and so stops what fn has begun.
-func (s *session) whileHeld(t parley.Topic, fn func()) bool {
+// whileHeld runs fn if the filter is still granted, with its QoS. UNSUBSCRIBE
+// takes it away before it stops the deliveries, and so stops what fn has begun.
+func (s *session) whileHeld(t parley.Topic, fn func(qos byte)) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, ok := s.filters[t.String()]; !ok {
+	sub, ok := s.filters[t.String()]
+	if !ok {
 		return false
 	}
-	fn()
+	fn(sub.QoS)
 	return true
 }
 
@@ -185,11 +228,11 @@ func (s *session) join(kind parley.TopicKind, stream parley.Stream) *source {
 // attachStream delivers a stream by its own topic. The right to read it is
 // checked after the hub knows the source, so that no change of that right falls
 // in between.
-func (s *session) attachStream(ctx context.Context, t parley.Topic, qos byte) error {
+func (s *session) attachStream(ctx context.Context, t parley.Topic) error {
 	stream, _ := t.Stream()
 	var src *source
 	var isNew bool
-	if !s.whileHeld(t, func() { src, isNew = s.pump.attach(t.Kind, stream, qos) }) {
+	if !s.whileHeld(t, func(qos byte) { src, isNew = s.pump.attach(t.Kind, stream, qos) }) {
 		return nil
 	}
 	s.broker.hub.unbar(stream, s)
@@ -219,6 +262,11 @@ func (s *session) attachStates(ctx context.Context, qos byte, resumed bool) erro
 	if err != nil {
 		return fmt.Errorf("list conversations: %w", err)
 	}
+	gone, err := s.broker.log.Unwatched(ctx, s.who, since)
+	if err != nil {
+		return fmt.Errorf("list conversations: %w", err)
+	}
+	s.pump.states.lost(gone)
 	return nil
 }
 

@@ -27,7 +27,7 @@ func TestJoiningBesideUnsubscribe(t *testing.T) {
 		s.pump.member(parley.TopicMessages, 1)
 		var both sync.WaitGroup
 		both.Go(func() { s.changed(c) })
-		both.Go(func() { s.detach(filter) })
+		both.Go(func() { s.detach(t.Context(), filter) })
 		both.Wait()
 		if src := s.join(parley.TopicMessages, c.Stream()); src != nil || s.pump.delivers(c.Stream()) || len(s.broker.hub.streams) > 0 {
 			t.Fatalf("round %d: still delivered", i)

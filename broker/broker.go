@@ -68,6 +68,9 @@ type Log interface {
 	// Watched returns the conversations behind who's c/+/state that have changed
 	// since a position.
 	Watched(ctx context.Context, who parley.Identity, since int64) ([]parley.Conversation, error)
+	// Unwatched returns those that who may have watched at a position and does not
+	// any more.
+	Unwatched(ctx context.Context, who parley.Identity, since int64) ([]parley.Conversation, error)
 	// Epoch identifies the numbering.
 	Epoch() string
 }

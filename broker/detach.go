@@ -1,16 +1,20 @@
 package broker
 
-import "github.com/parley-chat/parley"
+import (
+	"context"
+
+	"github.com/parley-chat/parley"
+)
 
 func (s *session) detachFilter(filter string) {
 	if t, err := parley.ParseFilter(filter); err == nil {
-		s.detach(t)
+		s.detach(s.pump.ctx, t)
 	}
 }
 
 // detach stops the deliveries of a filter, and returns the streams whose
 // cursors nothing needs any more.
-func (s *session) detach(t parley.Topic) []parley.Stream {
+func (s *session) detach(ctx context.Context, t parley.Topic) []parley.Stream {
 	switch {
 	case t.Kind == parley.TopicState && t.Wildcard():
 		s.pump.unwatchAll()
@@ -35,18 +39,48 @@ func (s *session) detach(t parley.Topic) []parley.Stream {
 	if !ok {
 		return nil
 	}
-	return s.detachExact(t.Kind, stream)
+	return s.detachExact(ctx, t.Kind, stream)
 }
 
 // detachExact also forgets a conversation that may not be read now: its cursor
-// waited for the day the right comes back.
-func (s *session) detachExact(kind parley.TopicKind, stream parley.Stream) []parley.Stream {
-	gone := s.detachStreams([]parley.Stream{stream}, true, false)
+// waited for the day the right comes back. A membership filter that delivers the
+// stream as well goes on where the exact one was.
+func (s *session) detachExact(ctx context.Context, kind parley.TopicKind, stream parley.Stream) []parley.Stream {
+	src := s.pump.detach(stream, true, false)
+	if src != nil {
+		s.broker.hub.undeliver(src)
+	}
 	s.broker.hub.unbar(stream, s)
-	if len(gone) == 0 && !s.pump.delivers(stream) && !s.isMember(kind) {
+	member := s.isMember(kind)
+	switch {
+	case member && s.takesPart(ctx, stream):
+		if src == nil {
+			return nil
+		}
+		if cursor, placed := s.pump.parted(src); placed {
+			s.put([]parley.Cursor{cursor})
+			s.broker.cursors.moved(s)
+		}
+		return nil
+	case src != nil, !member && !s.pump.delivers(stream):
 		return []parley.Stream{stream}
 	}
-	return gone
+	return nil
+}
+
+// takesPart reports whether a stream is in a conversation of the user's own. When
+// that cannot be found out, it is taken to be: a position too many is kept, none is
+// lost.
+func (s *session) takesPart(ctx context.Context, stream parley.Stream) bool {
+	t, err := parley.ParseTopic(stream.Topic())
+	if err != nil || t.Conversation == "" {
+		return false
+	}
+	c, err := s.broker.log.Conversation(ctx, s.who, t.Conversation)
+	if err != nil {
+		return parley.ErrorOf(err).Code.Retry()
+	}
+	return s.who.TakesPart(c)
 }
 
 // detachMemberships stops the deliveries of a membership filter.

@@ -199,6 +199,7 @@ func TestConversationThatIsTakenAwayMeanwhile(t *testing.T) {
 	w.away(c)
 	w.claim(agent, lost)
 	w.claim(agent, kept)
+	w.settled(agent) // else the claims are told to the connection, and the list does not matter
 	w.store.afterListing(func() {
 		w.claim(boss, lost)
 		w.settled(boss)

@@ -195,7 +195,10 @@ func (in *inbound) insist(try func(context.Context) error) bool {
 			return true
 		}
 		s.broker.stats.recordRetries.Add(1)
-		if s.pump.ctx.Err() != nil || time.Now().Add(pause).After(deadline) {
+		if s.pump.ctx.Err() != nil {
+			return false // the client has left, which is no fault
+		}
+		if time.Now().Add(pause).After(deadline) {
 			s.broker.options.Logger.Warn("publish not recorded", "device", s.device, "error", err)
 			return false
 		}

@@ -38,6 +38,7 @@ type session struct {
 	inbound inbound
 	speaker speaker
 	acker   acker
+	starter starter
 	pump    *pump
 
 	mu        sync.Mutex
@@ -104,7 +105,7 @@ func (s *session) start() {
 	}
 	s.attaching += len(subs)
 	s.mu.Unlock()
-	s.pump.done.Go(func() { s.startAll(subs, true) })
+	s.startAll(subs, true)
 	s.expireAt(s.who.Expires)
 }
 

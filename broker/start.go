@@ -37,7 +37,7 @@ func startOf(pk *packets.Packet) (*start, error) {
 		}
 		epoch, digits, found := strings.Cut(p.Val, ":")
 		seq, err := strconv.ParseInt(digits, 10, 64)
-		if !found || err != nil || seq < 0 || !parley.ValidID(epoch) {
+		if !found || err != nil || seq < 0 || digits[0] == '+' || !parley.ValidID(epoch) {
 			return nil, badStart(`is 0 or {epoch}:{seq}`)
 		}
 		return &start{epoch: epoch, seq: seq}, nil

@@ -31,6 +31,7 @@ type stateChange struct {
 	conversation parley.Conversation
 	retain       bool // answers a SUBSCRIBE
 	gone         bool // the client may not see it any more
+	blind        bool // it may know it from an earlier connection
 }
 
 func newStates(p *pump) *states {
@@ -99,6 +100,18 @@ func (st *states) answer(conversations []parley.Conversation) {
 	}
 }
 
+// lost takes conversations that the client may have known when it left, and may
+// not see now.
+func (st *states) lost(conversations []parley.Conversation) {
+	st.pump.mu.Lock()
+	defer st.pump.mu.Unlock()
+	for _, c := range conversations {
+		if _, told := st.known[c.ID]; !told && !st.watches(c) {
+			st.put(stateChange{conversation: c, gone: true, blind: true})
+		}
+	}
+}
+
 // put remembers the newest change of a conversation, unless the client was told
 // a newer one. The lock is held.
 func (st *states) put(change stateChange) {
@@ -144,7 +157,7 @@ func (st *states) fill(dst []byte, room int) ([]byte, bool, error) {
 		}
 		change := st.dirty[id]
 		delete(st.dirty, id)
-		if _, known := st.known[id]; change.gone && !known || !change.gone && !st.watches(change.conversation) {
+		if _, known := st.known[id]; change.gone && !known && !change.blind || !change.gone && !st.watches(change.conversation) {
 			continue // unsubscribed meanwhile
 		}
 		var err error

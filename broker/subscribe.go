@@ -35,7 +35,7 @@ func (s *session) subscribe(pk *packets.Packet) {
 	crash.At(crash.SubackWritten)
 	s.attachingMore(len(granted) - len(pk.Filters))
 	if len(granted) > 0 {
-		s.pump.done.Go(func() { s.startAll(granted, false) })
+		s.startAll(granted, false)
 	}
 }
 
@@ -78,11 +78,17 @@ func subackCode(err error, version byte) byte {
 	return packets.ErrNotAuthorized.Code
 }
 
-// holds reports whether the filter is granted.
-func (s *session) holds(filter string) bool {
+// granted returns a subscription as it is now.
+func (s *session) granted(filter string) (sub parley.Subscription, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_, ok := s.filters[filter]
+	sub, ok = s.filters[filter]
+	return sub, ok
+}
+
+// holds reports whether the filter is granted.
+func (s *session) holds(filter string) bool {
+	_, ok := s.granted(filter)
 	return ok
 }
 

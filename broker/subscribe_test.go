@@ -223,3 +223,111 @@ func TestTooManySubscribesAtOnce(t *testing.T) {
 	}
 	c.expectDisconnect(packets.ErrMessageRateTooHigh)
 }
+
+// SUBSCRIBEs right behind each other: each filter has the QoS of its last one,
+// whatever the earlier ones still have to do.
+func TestLastSubscribeCounts(t *testing.T) {
+	versions(t, func(t *testing.T, version byte) {
+		w := newWorld(t)
+		who := w.visitor()
+		var filters packets.Subscriptions
+		c := w.connect(t, who, version)
+		for range 30 {
+			filters = append(filters, packets.Subscription{Filter: c.messagesTopic(w.conversation(who, 1))})
+		}
+		id := w.conversation(who, 1)
+		for _, f := range []string{c.messagesTopic(id), c.messagesTopic(parley.Any)} {
+			low := packets.Packet{FixedHeader: packets.FixedHeader{Type: packets.Subscribe, Qos: 1}, PacketID: c.nextID(), Filters: append(filters[:30:30], packets.Subscription{Filter: f})}
+			high := packets.Packet{FixedHeader: packets.FixedHeader{Type: packets.Subscribe, Qos: 1}, PacketID: c.nextID(), Filters: packets.Subscriptions{{Filter: f, Qos: 1}}}
+			c.send(low)
+			c.send(high)
+			c.expect(packets.Suback)
+			c.expect(packets.Suback)
+			d := draft()
+			w.record(who, id, d)
+			pk := c.expectOn(c.messagesTopic(id))
+			if pk.FixedHeader.Qos != 1 {
+				t.Errorf("%s is delivered at QoS %d", f, pk.FixedHeader.Qos)
+			}
+			c.ping()
+			c.unsubscribe(f)
+		}
+	})
+}
+
+// SUBSCRIBE, UNSUBSCRIBE and SUBSCRIBE of a filter in one go: it is delivered.
+func TestSubscribedAgainAtOnce(t *testing.T) {
+	w := newWorld(t)
+	who := w.visitor()
+	id := w.conversation(who, 1)
+	c := w.connect(t, who, 5)
+	f := c.messagesTopic(id)
+	for range 200 {
+		for _, kind := range []byte{packets.Subscribe, packets.Unsubscribe, packets.Subscribe} {
+			c.send(packets.Packet{FixedHeader: packets.FixedHeader{Type: kind, Qos: 1}, PacketID: c.nextID(), Filters: packets.Subscriptions{{Filter: f, Qos: 1}}})
+		}
+		c.expect(packets.Suback)
+		c.expect(packets.Unsuback)
+		c.expect(packets.Suback)
+		d := draft()
+		w.record(who, id, d)
+		for c.expectEntry(f).ID != d.ID { // those of the round before may come again
+		}
+	}
+}
+
+// An exact filter that is given up leaves the position to the membership filter.
+func TestUnsubscribeExactBesideMembership(t *testing.T) {
+	for name, exactFirst := range map[string]bool{"exact first": true, "exact last": false} {
+		t.Run(name, func(t *testing.T) {
+			versions(t, func(t *testing.T, version byte) {
+				for _, persistent := range []bool{false, true} {
+					w := newWorld(t)
+					who := w.visitor()
+					id := w.conversation(who, 10)
+					w.followed(who, id, 11)
+					l := as(who, version)
+					if persistent {
+						l = l.persistent()
+					}
+					c := w.connectWith(t, who, l)
+					filters := []string{c.messagesTopic(id), c.messagesTopic(parley.Any)}
+					if !exactFirst {
+						filters[0], filters[1] = filters[1], filters[0]
+					}
+					c.follow(filters[0])
+					c.follow(filters[1])
+					c.unsubscribe(c.messagesTopic(id))
+					w.write(who, id, 1)
+					if e := c.expectEntry(c.messagesTopic(id)); e.Seq != 12 {
+						t.Errorf("persistent %t: goes on with seq %d, want 12", persistent, e.Seq)
+					}
+				}
+			})
+		})
+	}
+}
+
+// A queue that has changed while the agent was away has no ghosts.
+func TestStateLostWhileAway(t *testing.T) {
+	versions(t, func(t *testing.T, version byte) {
+		w := newWorld(t)
+		visitor, agent, other := w.visitor(), w.agent("lilei"), w.agent("hanmeimei")
+		taken, finished := w.conversation(visitor, 1), w.conversation(visitor, 1)
+		w.claim(agent, finished)
+		w.settled(agent)
+		c := w.resume(t, agent, version)
+		c.follow(c.stateTopic(parley.Any))
+		c.expectState(taken, func(s parley.State) bool { return s.Status == parley.StatusQueued })
+		c.expectState(finished, func(s parley.State) bool { return s.Status == parley.StatusOpen })
+		c.ping()
+		w.away(c)
+		w.claim(other, taken)
+		w.finish(agent, finished)
+		c = w.resume(t, agent, version)
+		if pk := c.expectOn(c.stateTopic(taken)); len(pk.Payload) != 0 {
+			t.Errorf("state of what was taken: %s", pk.Payload)
+		}
+		c.expectState(finished, func(s parley.State) bool { return s.Status == parley.StatusClosed })
+	})
+}

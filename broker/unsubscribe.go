@@ -46,7 +46,7 @@ func (s *session) unsubscribe(ctx context.Context, filter string) {
 		s.leaveMembership(ctx, t)
 		return
 	}
-	streams := s.detach(t)
+	streams := s.detach(ctx, t)
 	left := func(stream parley.Stream) bool { return slices.Contains(streams, stream) }
 	defer s.leave(left)
 	if !s.stored() {
