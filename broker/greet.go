@@ -44,6 +44,8 @@ func (b *Broker) greet(c *conn) error {
 func (b *Broker) welcome(cl *mqtt.Client, c *conn, pk *packets.Packet) *refused {
 	code := pk.ConnectValidate()
 	switch {
+	case pk.Connect.WillFlag:
+		return &refusedWill // anyone could speak in anyone's name: wills pass no check
 	case code == packets.ErrClientIdentifierNotValid:
 		return &refusedIdentifier
 	case code != packets.CodeSuccess:

@@ -24,9 +24,6 @@ const takeoverPause = time.Second
 func (b *Broker) login(cl *mqtt.Client, c *conn, pk *packets.Packet) *refused {
 	ctx, cancel := context.WithTimeout(context.Background(), sessionTime)
 	defer cancel()
-	if pk.Connect.WillFlag {
-		return &refusedWill // anyone could speak in anyone's name: wills pass no check
-	}
 	who, err := b.options.Auth.Verify(ctx, string(pk.Connect.Password))
 	if err != nil {
 		return &refusedToken

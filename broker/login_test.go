@@ -52,6 +52,12 @@ func TestRefusedLogins(t *testing.T) {
 				pk.Connect.WillPayload = []byte("will of a stranger")
 			}
 		}, 5, 0x83},
+		{"empty will", func(l *login) {
+			l.change = func(pk *packets.Packet) {
+				pk.Connect.WillFlag, pk.Connect.WillTopic = true, "p1/site_one/presence/somebody"
+				pk.Connect.WillPayload = nil
+			}
+		}, 5, 0x83},
 		{"retained will on $SYS", func(l *login) {
 			l.change = func(pk *packets.Packet) {
 				pk.Connect.WillFlag, pk.Connect.WillRetain, pk.Connect.WillTopic = true, true, "$SYS/broker/version"
