@@ -54,12 +54,8 @@ func (s *session) detachExact(ctx context.Context, kind parley.TopicKind, stream
 	member := s.isMember(kind)
 	switch {
 	case member && s.takesPart(ctx, stream):
-		if src == nil {
-			return nil
-		}
-		if cursor, placed := s.pump.parted(src); placed {
-			s.put([]parley.Cursor{cursor})
-			s.broker.cursors.moved(s)
+		if src != nil {
+			s.keepPosition(src)
 		}
 		return nil
 	case src != nil, !member && !s.pump.delivers(stream):
@@ -83,26 +79,30 @@ func (s *session) takesPart(ctx context.Context, stream parley.Stream) bool {
 	return s.who.TakesPart(c)
 }
 
-// detachMemberships stops the deliveries of a membership filter.
+// keepPosition leaves the position of a source that is gone to another filter.
+func (s *session) keepPosition(src *source) {
+	if cursor, placed := s.pump.parted(src); placed {
+		s.put([]parley.Cursor{cursor})
+		s.broker.cursors.moved(s)
+	}
+}
+
+// detachMemberships stops the deliveries of a membership filter. An exact one of
+// the same stream, whose own deliveries have not begun yet, goes on where it was.
 func (s *session) detachMemberships(kind parley.TopicKind) {
 	s.pump.leave(kind)
 	sources, _ := s.pump.all()
-	var streams []parley.Stream
 	for _, src := range sources {
-		if src.kind == kind {
-			streams = append(streams, src.stream)
+		if src.kind != kind {
+			continue
+		}
+		gone := s.pump.detach(src.stream, false, true)
+		if gone == nil {
+			continue
+		}
+		s.broker.hub.undeliver(gone)
+		if s.holds(src.topic) {
+			s.keepPosition(gone)
 		}
 	}
-	s.detachStreams(streams, false, true)
-}
-
-func (s *session) detachStreams(streams []parley.Stream, exact, member bool) []parley.Stream {
-	var gone []parley.Stream
-	for _, stream := range streams {
-		if src := s.pump.detach(stream, exact, member); src != nil {
-			s.broker.hub.undeliver(src)
-			gone = append(gone, stream)
-		}
-	}
-	return gone
 }
