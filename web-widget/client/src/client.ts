@@ -4,17 +4,18 @@ import { decodeEntry, decodeRefusal, type Entry, type Refusal } from "./entry";
 import { errorOf, ParleyError } from "./errors";
 import { Events } from "./events";
 import { newId } from "./ids";
-import { parseJson } from "./json";
+import { field, parseJson } from "./json";
 import { Link, type ConnectionState } from "./link";
 import { ConversationList } from "./list";
+import { Marks } from "./marks";
 import type { Publish } from "./mqtt/codec";
 import type { Connection } from "./mqtt/connection";
 import { Outbox } from "./outbox";
-import { after, defaultFetch, defaultSocket, fromUtf8, type Fetch, type SocketConstructor } from "./platform";
+import { after, defaultFetch, defaultSocket, fromUtf8, utf8, type Fetch, type SocketConstructor } from "./platform";
 import { Rest } from "./rest";
 import { Sender } from "./sender";
 import { SessionKeeper, type Session, type SignIn } from "./session";
-import { decodeState, type State, type StatePage, type Status } from "./state";
+import { decodeMark, decodeState, type State } from "./state";
 import { memoryStorage, type Storage } from "./storage";
 import { conversationTopic, deviceTopic, parseTopic } from "./topic";
 
@@ -35,7 +36,7 @@ export interface ClientEvents {
   state: ConnectionState;
   /** A new session: whoever wants to resume it later remembers its refreshToken and device. */
   session: Session;
-  /** The list of conversations has changed. */
+  /** The list of conversations has changed, or what is unread in them. */
   conversations: ReadonlyMap<string, State>;
   /** A new entry in a conversation that is in use. */
   entry: { readonly conversation: string; readonly entry: Entry };
@@ -53,7 +54,8 @@ export class Client {
   readonly #outbox: Outbox;
   readonly #sender: Sender;
   readonly #events = new Events<ClientEvents>();
-  readonly #list = new ConversationList();
+  readonly #list = new ConversationList((id) => this.#marks.forget(id));
+  readonly #marks: Marks;
   readonly #inUse = new Map<string, Conversation>();
   readonly #unborn = new Set<string>();
   readonly #surroundings: Surroundings;
@@ -82,7 +84,23 @@ export class Client {
       shown: (id) => this.#inUse.has(id),
       refused: (refusal) => this.#events.emit("refused", refusal),
     });
-    this.#surroundings = this.#makeSurroundings();
+    this.#marks = new Marks(
+      (id, draft) => {
+        const { open } = this.#link;
+        return open?.room ? open.publish(this.#topic("marks", id), utf8(JSON.stringify(draft))) : undefined;
+      },
+      () => this.#listed(),
+    );
+    this.#surroundings = {
+      outbox: this.#outbox,
+      me: () => this.#me,
+      online: () => this.#link.open !== undefined,
+      get: (path, decode) => this.#call("GET", path, decode),
+      delivered: (id) => !this.#staff() || this.#list.states.get(id)?.assignee?.id === this.session?.user,
+      entered: (conversation, entry) => this.#events.emit("entry", { conversation, entry }),
+      kick: () => this.#sender.pump(),
+      marks: this.#marks,
+    };
   }
 
   get state(): ConnectionState {
@@ -97,6 +115,11 @@ export class Client {
   /** The conversations that we know of, by id. */
   get conversations(): ReadonlyMap<string, State> {
     return this.#list.states;
+  }
+
+  /** How many messages of a conversation this user has not read, on any device. Conversation.read marks them. */
+  unread(id: string): number {
+    return this.#marks.unread(id);
   }
 
   /** Calls `listener` at each event; the answer stops that. */
@@ -137,7 +160,7 @@ export class Client {
     if (state) conversation.learn(state);
     const open = this.#link.open;
     if (open) {
-      if (this.#staff()) void open.subscribe([this.#topicOfState(id)]);
+      if (this.#staff()) void open.subscribe([this.#topic("state", id)]);
       conversation.resync();
     }
     return conversation;
@@ -148,7 +171,7 @@ export class Client {
     if (!this.#inUse.has(id)) return;
     this.#inUse.get(id)?.release();
     this.#inUse.delete(id);
-    if (this.#staff()) void this.#link.open?.unsubscribe([this.#topicOfState(id)]);
+    if (this.#staff()) void this.#link.open?.unsubscribe([this.#topic("state", id)]);
   }
 
   /** A new id for a conversation that its first message will open. */
@@ -176,35 +199,23 @@ export class Client {
   /** Fetches the list of current conversations anew. Throws a ParleyError. */
   async refresh(): Promise<void> {
     for (const state of await this.#list.refresh(this.#surroundings.get, this.#staff())) this.#learn(state);
-    this.#events.emit("conversations", this.conversations);
+    this.#listed();
   }
 
-  /** Fetches one page of the list, most recently updated first. Throws a ParleyError. */
-  async page(query: { status?: Status; cursor?: string }): Promise<StatePage> {
-    const page = await this.#list.page(this.#surroundings.get, query);
-    for (const state of page.conversations) this.#learn(state);
-    this.#events.emit("conversations", this.conversations);
-    return page;
-  }
-
-  #makeSurroundings(): Surroundings {
-    return {
-      outbox: this.#outbox,
-      me: () => this.session?.user ?? "",
-      online: () => this.#link.open !== undefined,
-      get: (path, decode) => this.#call("GET", path, decode),
-      delivered: (id) => !this.#staff() || this.#list.states.get(id)?.assignee?.id === this.session?.user,
-      entered: (conversation, entry) => this.#events.emit("entry", { conversation, entry }),
-      kick: () => this.#sender.pump(),
-    };
+  get #me(): string {
+    return this.session?.user ?? "";
   }
 
   #staff(): boolean {
     return (this.session?.role ?? "visitor") !== "visitor";
   }
 
-  #topicOfState(id: string): string {
-    return conversationTopic("state", this.session?.site ?? "", id);
+  #topic(kind: "state" | "marks", id: string): string {
+    return conversationTopic(kind, this.session?.site ?? "", id);
+  }
+
+  #listed(): void {
+    this.#events.emit("conversations", this.conversations);
   }
 
   /** Asks the REST API as ourselves; a refused token is renewed once. */
@@ -222,7 +233,7 @@ export class Client {
   async #act(id: string, what: "claim" | "close"): Promise<State> {
     const state = await this.#call("POST", `/v1/conversations/${id}/${what}`, decodeState);
     this.#learn(state);
-    this.#events.emit("conversations", this.conversations);
+    this.#listed();
     return state;
   }
 
@@ -233,7 +244,8 @@ export class Client {
       conversationTopic("messages", site, "+"),
       conversationTopic("state", site, "+"),
       deviceTopic("errors", site, user, device),
-      ...(this.#staff() ? [...this.#inUse.keys()].map((id) => this.#topicOfState(id)) : []),
+      `p1/${site}/u/${user}/events`,
+      ...(this.#staff() ? [...this.#inUse.keys()].map((id) => this.#topic("state", id)) : []),
     ]);
     this.#outbox.load();
     // After this turn the link is online, and fetching makes sense.
@@ -248,7 +260,7 @@ export class Client {
     const codes = await connection.subscribe(filters);
     const missing = filters.filter((_, i) => (codes[i] ?? 0x80) >= 0x80);
     if (missing.length === 0) return;
-    this.#events.emit("error", new ParleyError("unavailable", `not subscribed: ${missing.join(" ")}`));
+    this.#events.emit("error", new ParleyError("unavailable", `not subscribed: ${missing}`));
     const stop = after(backoff.next(), () => void this.#subscribe(connection, missing, backoff));
     void connection.closed.then(stop);
   }
@@ -257,13 +269,21 @@ export class Client {
     const topic = parseTopic(name);
     try {
       if (topic?.kind === "state") return this.#stateCame(topic.conversation ?? "", payload);
-      const value = parseJson(fromUtf8(payload));
-      if (topic?.kind === "messages") this.#inUse.get(topic.conversation ?? "")?.receive(decodeEntry(value));
-      if (topic?.kind === "errors") this.#sender.refused(decodeRefusal(decodeEntry(value)));
+      const entry = decodeEntry(parseJson(fromUtf8(payload)));
+      if (topic?.kind === "messages") this.#entryCame(topic.conversation ?? "", entry);
+      // Only maxima: a repetition changes nothing, and the next state closes a gap.
+      if (entry.type === "marked") this.#marks.learn(field.text(entry.body, "conversation"), entry.epoch, 0, decodeMark(entry.body));
+      if (topic?.kind === "errors") this.#sender.refused(decodeRefusal(entry));
     } catch (error) {
       // Taken all the same: a payload that nobody can read would otherwise come again for ever.
-      this.#events.emit("error", new ParleyError("internal", `cannot read what came on ${name}: ${String(error)}`));
+      this.#events.emit("error", new ParleyError("internal", `unreadable on ${name}: ${error}`));
     }
+  }
+
+  #entryCame(id: string, entry: Entry): void {
+    const own = entry.sender === this.#me; // the server marks it by itself
+    this.#marks.mark(id, entry, own, own);
+    this.#inUse.get(id)?.receive(entry);
   }
 
   /** An empty state is MQTT's way to say that there is nothing to see any more. */
@@ -274,11 +294,13 @@ export class Client {
       this.#list.forget(id);
       this.#inUse.get(id)?.resync(); // finds out, and tells who is looking at it
     }
-    this.#events.emit("conversations", this.conversations);
+    this.#listed();
   }
 
   #learn(state: State): void {
     const conversation = this.#inUse.get(state.conversation);
+    const { epoch, count, marks } = state;
+    this.#marks.learn(state.conversation, epoch, count, marks.find(({ user }) => user === this.#me));
     if (this.#list.learn(state)) conversation?.learn(state);
     else conversation?.resync(); // it is late, or the server numbers anew: the log tells
   }

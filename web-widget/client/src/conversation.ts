@@ -3,6 +3,7 @@ import { decodePage, type Entry, type Page } from "./entry";
 import { errorOf, type ParleyError } from "./errors";
 import { Events } from "./events";
 import { begin, emptyLog, fill, hasOlder, isBehind, learnHead, prepend, receive, type Log } from "./log";
+import type { Marks } from "./marks";
 import type { Outbox, Outgoing } from "./outbox";
 import { after } from "./platform";
 import type { State } from "./state";
@@ -18,6 +19,7 @@ export type Item = { readonly kind: "entry"; readonly entry: Entry } | { readonl
 /** What a conversation needs of the client around it. */
 export interface Surroundings {
   readonly outbox: Outbox;
+  readonly marks: Marks;
   /** Who we are, empty while that is not known. */
   me(): string;
   online(): boolean;
@@ -109,6 +111,11 @@ export class Conversation {
     this.#around.outbox.discard(id);
   }
 
+  /** Everything that is here has been read. Call whenever that is so; marking again costs nothing. */
+  read(): void {
+    this.#mark(true);
+  }
+
   /** Fetches the page before the oldest entry here. Throws a ParleyError. */
   async loadOlder(): Promise<void> {
     const oldest = this.#log.entries[0]?.seq;
@@ -161,6 +168,7 @@ export class Conversation {
     const news = log.entries.slice(same ? Math.min(0, before.have - log.have) || log.entries.length : 0);
     this.#settle(news);
     if (same) for (const entry of news) this.#around.entered(this.id, entry);
+    this.#mark(false);
     if (isBehind(log) && !this.#stopTimer && !this.#busy) this.#schedule(this.#around.delivered(this.id) && log.epoch !== "" ? gapPatience : 0);
     this.refreshed();
   }
@@ -174,6 +182,11 @@ export class Conversation {
       const here = state === "acked" && seq > 0 && seq <= this.#log.have;
       if (here || own.has(draft.id)) this.#around.outbox.settle(draft.id);
     }
+  }
+
+  #mark(read: boolean): void {
+    const newest = this.#log.entries.at(-1);
+    if (newest) this.#around.marks.mark(this.id, newest, read);
   }
 
   get #nobodyWrote(): boolean {
@@ -219,7 +232,7 @@ export class Conversation {
     const next = fill(this.#log, page, head);
     const stuck = next.have === have && isBehind(next);
     this.#advance(next);
-    if (stuck) throw errorOf("the server announces more than it gives");
+    if (stuck) throw errorOf("entries are missing");
   }
 
   #page(query: string): Promise<Page> {

@@ -7,6 +7,7 @@ const codes = [
   "forbidden",
   "not_found",
   "conflict",
+  "stale",
   "closed",
   "rate_limited",
   "unavailable",
@@ -51,8 +52,7 @@ export function decodeProblem(status: number, text: string): ParleyError {
   const problem = parseJson(text);
   if (isObject(problem) && typeof problem["code"] === "string") {
     const code = decodeCode(problem["code"]);
-    const message = field.text(problem, "detail", field.text(problem, "title", ""));
-    return new ParleyError(code, message, typeof problem["retry"] === "boolean" ? problem["retry"] : undefined);
+    return new ParleyError(code, field.text(problem, "detail", ""), typeof problem["retry"] === "boolean" ? problem["retry"] : undefined);
   }
   return new ParleyError(ofStatus[status] ?? (status < 500 ? "invalid" : "unavailable"), `HTTP ${status}`);
 }

@@ -10,6 +10,6 @@ export { isObject, parseJson } from "./json";
 export type { ConnectionState } from "./link";
 export type { Outgoing } from "./outbox";
 export type { Remembered, Session, SignIn } from "./session";
-export { rowsOf, type Bubble, type Row } from "./rows";
-export type { Person, State, StatePage, Status } from "./state";
+export { newestOwn, rowsOf, type Bubble, type Row } from "./rows";
+export type { Mark, Person, State, Status } from "./state";
 export { memoryStorage, webStorage, type Storage } from "./storage";

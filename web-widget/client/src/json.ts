@@ -21,7 +21,7 @@ export function isObject(value: unknown): value is JsonObject {
 
 /** `value` as an object. */
 export function object(value: unknown): JsonObject {
-  if (!isObject(value)) throw new Undecodable("not a JSON object");
+  if (!isObject(value)) throw new Undecodable("object");
   return value;
 }
 

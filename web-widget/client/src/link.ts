@@ -163,7 +163,7 @@ export class Link {
         onRoom: () => options.onRoom(),
       });
     } catch (error) {
-      options.onError(new ParleyError("forbidden", `no WebSocket to this address: ${String(error)}`));
+      options.onError(new ParleyError("forbidden", String(error)));
       this.#become("offline");
       return undefined;
     }

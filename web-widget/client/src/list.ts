@@ -1,4 +1,4 @@
-import { decodeStatePage, type State, type StatePage, type Status } from "./state";
+import { decodeStatePage, type State } from "./state";
 
 type Get = <T>(path: string, decode: (value: unknown) => T) => Promise<T>;
 
@@ -9,11 +9,17 @@ const maxPages = 10;
 /** The conversations that we know of, by id, each with its newest state. */
 export class ConversationList {
   readonly states = new Map<string, State>();
+  readonly #forgotten: (id: string) => void;
+
+  /** `forgotten` is told what is not on the list any more. */
+  constructor(forgotten: (id: string) => void) {
+    this.#forgotten = forgotten;
+  }
 
   /** Takes a state unless it is older than the one known; answers whether it did. */
   learn(state: State): boolean {
     const known = this.states.get(state.conversation);
-    if (known && known.epoch === state.epoch && known.head > state.head) return false;
+    if (known && known.epoch === state.epoch && (known.head - state.head || marked(known) - marked(state)) > 0) return false;
     this.states.set(state.conversation, state);
     return true;
   }
@@ -21,6 +27,7 @@ export class ConversationList {
   /** Takes a conversation off the list: its state came empty, we may not see it any more. */
   forget(id: string): void {
     this.states.delete(id);
+    this.#forgotten(id);
   }
 
   /**
@@ -32,12 +39,12 @@ export class ConversationList {
     const before = new Map(this.states);
     const found: State[] = [];
     let whole = true;
-    for (const status of staff ? (["queued", "open"] as const) : [undefined]) {
+    for (const status of staff ? ["&status=queued", "&status=open"] : [""]) {
       let cursor = "";
       for (let page = 0; page < maxPages; page++) {
-        const answer = await this.page(get, { cursor, ...(status && { status }) });
+        const answer = await get(`/v1/conversations?limit=${pageSize}${status}${cursor}`, decodeStatePage);
         found.push(...answer.conversations);
-        cursor = answer.nextCursor;
+        cursor = answer.nextCursor && `&cursor=${encodeURIComponent(answer.nextCursor)}`;
         if (!cursor) break;
       }
       whole &&= !cursor;
@@ -47,16 +54,11 @@ export class ConversationList {
       if (this.states.get(id) !== state) continue; // newer than the answer
       const gone = whole && state.status !== "closed" && !heads.has(id);
       const renumbered = (heads.get(id) ?? state.head) < state.head;
-      if (gone || renumbered) this.states.delete(id);
+      if (gone || renumbered) this.forget(id);
     }
     return found;
   }
-
-  /** Fetches one page, most recently updated first. */
-  page(get: Get, { status, cursor }: { status?: Status; cursor?: string }): Promise<StatePage> {
-    const query = [`limit=${pageSize}`];
-    if (status) query.push(`status=${status}`);
-    if (cursor) query.push(`cursor=${encodeURIComponent(cursor)}`);
-    return get(`/v1/conversations?${query.join("&")}`, decodeStatePage);
-  }
 }
+
+/** Grows with every mark: of two states with one head it tells which is older. */
+const marked = ({ marks }: State): number => marks.reduce((sum, { delivered, read }) => sum + delivered + read, 0);

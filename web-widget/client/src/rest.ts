@@ -41,8 +41,8 @@ export class Rest {
       status = answer.status;
       text = await answer.text();
     } catch {
-      if (await this.#isUp(signal)) throw new ParleyError("forbidden", "the server does not answer this origin", true);
-      throw new ParleyError("unavailable", "the server cannot be reached");
+      if (await this.#isUp(signal)) throw new ParleyError("forbidden", "this origin gets no answer", true);
+      throw new ParleyError("unavailable", "no answer");
     } finally {
       stop();
     }
@@ -50,7 +50,7 @@ export class Rest {
     try {
       return decode(parseJson(text));
     } catch {
-      throw new ParleyError("internal", "the server's answer cannot be read");
+      throw new ParleyError("internal", "unreadable answer");
     }
   }
 

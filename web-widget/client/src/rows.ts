@@ -86,3 +86,7 @@ function entryRow(entry: Entry, me: string, names: Map<string, string>): Row | u
 function sameRun(a: Row | undefined, b: Row | undefined): boolean {
   return a?.kind === "bubble" && b?.kind === "bubble" && a.own === b.own && a.role === b.role && (a.own || a.name === b.name) && Math.abs(b.at - a.at) < runGap;
 }
+
+/** The key of the newest own message up to seq, where it says that somebody has got so far. */
+export const newestOwn = (rows: readonly Row[], seq: number): string | undefined =>
+  rows.findLast((row) => row.kind === "bubble" && row.own && row.seq > 0 && row.seq <= seq)?.key;

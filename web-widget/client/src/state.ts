@@ -8,6 +8,26 @@ export interface Person {
   readonly name: string;
 }
 
+/** How far a user has got in a conversation. Both positions only rise. */
+export interface Mark {
+  readonly user: string;
+  readonly delivered: number;
+  readonly read: number;
+  /** Messages up to and including `read`. */
+  readonly count: number;
+}
+
+/** Reads a mark; in an entry it stands without its user. */
+export function decodeMark(value: unknown): Mark {
+  const from = object(value);
+  return {
+    user: field.text(from, "user", ""),
+    delivered: field.integer(from, "delivered"),
+    read: field.integer(from, "read"),
+    count: field.integer(from, "count"),
+  };
+}
+
 /** What everybody in a conversation knows of it without reading it. */
 export interface State {
   readonly conversation: string;
@@ -21,6 +41,10 @@ export interface State {
   readonly openedAt: number;
   readonly updatedAt: number;
   readonly lastText: string;
+  /** Everybody's for staff, the own one for a visitor. */
+  readonly marks: readonly Mark[];
+  /** The newest seq that an agent has read while responsible. */
+  readonly agentRead: number;
 }
 
 export function decodeState(value: unknown): State {
@@ -37,6 +61,8 @@ export function decodeState(value: unknown): State {
     openedAt: field.integer(from, "openedAt"),
     updatedAt: field.integer(from, "updatedAt"),
     lastText: field.text(from, "lastText", ""),
+    marks: field.list(from, "marks", decodeMark),
+    agentRead: field.integer(from, "agentRead", 0),
   };
 }
 

@@ -54,30 +54,18 @@ export function parseFilter(s: string): Topic | undefined {
 const isWildcard = (topic: Topic): boolean => topic.conversation === "+" || topic.user === "+";
 
 function parse(s: string): Topic | undefined {
-  const [prefix, site = "", room, who = "", ...rest] = s.split("/");
+  const [prefix, site = "", room = "", who = "", ...rest] = s.split("/");
   if (s.length > maxLength || prefix !== "p1" || !validId(site)) return undefined;
   const kind = rest.join("/");
-  switch (room) {
-    case "c":
-      return make(ofConversation, kind, idOrAny(who), (kind) => ({ kind, site, conversation: who }));
-    case "u":
-      return make(ofUser, kind, idOrAny(who), (kind) => ({ kind, site, user: who }));
-    case "d":
-      return ofOneDevice(site, kind, who);
-  }
-  if (rest.length > 0) return undefined;
-  return make(ofSite, room ?? "", idOrAny(who), (kind) => ({ kind, site, user: who }));
+  const [user = "", device = "", more] = who.split(".");
+  if (room === "d") return validId(user) && validId(device) && more === undefined ? make(ofDevice, kind, { site, user, device }) : undefined;
+  if (who !== "+" && !validId(who)) return undefined;
+  if (room === "c") return make(ofConversation, kind, { site, conversation: who });
+  if (room === "u") return make(ofUser, kind, { site, user: who });
+  return rest.length > 0 ? undefined : make(ofSite, room, { site, user: who });
 }
 
-function ofOneDevice(site: string, kind: string, clientId: string): Topic | undefined {
-  const [user = "", device = "", more] = clientId.split(".");
-  const valid = more === undefined && validId(user) && validId(device);
-  return make(ofDevice, kind, valid, (kind) => ({ kind, site, user, device }));
-}
-
-function make<K extends TopicKind>(kinds: readonly K[], name: string, valid: boolean, build: (kind: K) => Topic): Topic | undefined {
+function make(kinds: readonly TopicKind[], name: string, where: Omit<Topic, "kind">): Topic | undefined {
   const kind = kinds.find((one) => one === name);
-  return valid && kind !== undefined ? build(kind) : undefined;
+  return kind && { kind, ...where };
 }
-
-const idOrAny = (s: string): boolean => s === "+" || validId(s);

@@ -59,31 +59,3 @@ function readKept(text = ""): Kept | undefined {
   if (typeof site !== "string" || typeof email !== "string" || typeof refreshToken !== "string") return undefined;
   return { site, email, refreshToken };
 }
-
-/** How many messages of each conversation the agent has read on this device. */
-export class ReadCounts {
-  readonly #key: string;
-  readonly #counts: Map<string, number>;
-
-  constructor(user: string) {
-    this.#key = `${key}.read.${user}`;
-    const value = parseJson(local.get(this.#key) ?? "");
-    this.#counts = new Map(isObject(value) ? Object.entries(value).flatMap(([id, n]) => (typeof n === "number" ? [[id, n] as const] : [])) : []);
-  }
-
-  of(conversation: string): number {
-    return this.#counts.get(conversation) ?? 0;
-  }
-
-  /** Raises the count; answers whether that changed anything. */
-  read(conversation: string, count: number): boolean {
-    if (count <= this.of(conversation)) return false;
-    this.#counts.delete(conversation); // to the end: the oldest are dropped first
-    this.#counts.set(conversation, count);
-    for (const id of [...this.#counts.keys()].slice(0, -maxCounts)) this.#counts.delete(id);
-    local.set(this.#key, JSON.stringify(Object.fromEntries(this.#counts)));
-    return true;
-  }
-}
-
-const maxCounts = 500;

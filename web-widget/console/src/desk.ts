@@ -1,6 +1,5 @@
 import { ParleyError, type Client, type Code, type ConnectionState, type Conversation, type Item, type Session, type State } from "@parley-chat/client";
-import { computed, onUnmounted, shallowRef, triggerRef, type ComputedRef, type ShallowRef } from "vue";
-import { ReadCounts } from "./account";
+import { computed, onUnmounted, shallowRef, type ComputedRef, type ShallowRef } from "vue";
 
 /** A conversation as the list shows it. */
 export interface Listed {
@@ -53,12 +52,10 @@ export function useDesk(client: Client): Desk {
   const states = shallowRef<State[]>([]);
   const stops: Array<() => void> = [];
   const { current, open } = useCurrent(client, stops);
-  let counts = new ReadCounts(client.session?.user ?? "");
-  const read = shallowRef(counts);
 
   const lists = computed(() => {
     const me = session.value?.user;
-    const all = states.value.map((state) => ({ state, unread: Math.max(0, state.count - read.value.of(state.conversation)) }));
+    const all = states.value.map((state) => ({ state, unread: client.unread(state.conversation) }));
     return {
       mine: all.filter(({ state }) => state.status === "open" && state.assignee?.id === me).sort(newestFirst),
       queue: all.filter(({ state }) => state.status === "queued").sort((a, b) => a.state.updatedAt - b.state.updatedAt),
@@ -66,24 +63,16 @@ export function useDesk(client: Client): Desk {
     };
   });
 
-  const seen = (): void => {
-    const state = current.value?.state;
-    if (state && document.visibilityState === "visible" && counts.read(state.conversation, state.count)) triggerRef(read);
-  };
   const list = (): void => {
     states.value = [...client.conversations.values()];
-    seen();
   };
   const { problem, attempt, dismiss } = useAttempts(client, current);
 
   stops.push(
     client.on("state", (state) => (connection.value = state)),
-    client.on("session", (value) => {
-      session.value = value;
-      counts = read.value = new ReadCounts(value.user);
-    }),
+    client.on("session", (value) => (session.value = value)),
     client.on("conversations", soon(list, stops)),
-    followPage(client, seen),
+    followPage(client, () => look(current.value?.conversation)),
   );
   list();
   onUnmounted(() => stops.forEach((stop) => stop()));
@@ -97,10 +86,7 @@ export function useDesk(client: Client): Desk {
     queue: computed(() => lists.value.queue),
     others: computed(() => lists.value.others),
     dismiss,
-    open(id) {
-      open(id);
-      seen();
-    },
+    open,
     claim: () => attempt((id) => client.claim(id)),
     close: () => attempt((id) => client.close(id)),
   };
@@ -168,12 +154,18 @@ function useCurrent(client: Client, stops: Array<() => void>): { current: Shallo
     const show = (): void => {
       const { state, loaded, hasOlder, first, error } = conversation;
       current.value = { conversation, state, items: conversation.items(), loaded, hasOlder, first, error: error?.code };
+      look(conversation);
     };
     stop = conversation.subscribe(show);
     show();
   };
   stops.push(() => stop());
   return { current, open };
+}
+
+/** Somebody reads what is open on a page that can be seen and has the focus. */
+function look(conversation: Conversation | undefined): void {
+  if (document.visibilityState === "visible" && document.hasFocus()) conversation?.read();
 }
 
 /** Every sign that the network may be back or that somebody looks again. */
@@ -184,9 +176,11 @@ function followPage(client: Client, seen: () => void): () => void {
     seen();
   };
   addEventListener("online", changed);
+  addEventListener("focus", seen);
   document.addEventListener("visibilitychange", changed);
   return () => {
     removeEventListener("online", changed);
+    removeEventListener("focus", seen);
     document.removeEventListener("visibilitychange", changed);
   };
 }

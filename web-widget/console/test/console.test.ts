@@ -3,7 +3,6 @@ import { createApp, nextTick, type App as VueApp } from "vue";
 import { FakeServer } from "../../client/test/fake/server";
 import { stored } from "../../client/test/fake/world";
 import App from "../src/App.vue";
-import { ReadCounts } from "../src/account";
 
 let server: FakeServer;
 let apps: Array<{ app: VueApp; root: HTMLElement }> = [];
@@ -66,6 +65,7 @@ async function write(root: HTMLElement, text: string, key: KeyboardEventInit = {
 const visitor = { user: "vis_ann", device: "dev_v", role: "visitor", name: "Ann" };
 const ask = (id: string, text: string): unknown => server.store.record(id, visitor, `msg_${id}_${text}`, text);
 const bubbles = (root: HTMLElement): string[] => [...root.querySelectorAll(".bubble")].map((b) => b.lastChild?.textContent ?? "");
+const badges = (root: HTMLElement): string[] => [...root.querySelectorAll(".badge")].map((b) => b.textContent ?? "");
 const lists = (root: HTMLElement): string[] => [...root.querySelectorAll(".lists section")].map((s) => [...s.querySelectorAll(".who")].map((w) => w.textContent).join(","));
 
 beforeEach(() => {
@@ -244,13 +244,64 @@ describe("the agent page", () => {
     expect(bubbles(root)).toEqual(["<img src=x onerror=alert(1)><b>x</b>"]);
     expect(root.querySelector(".bubble b, .row b")).toBeNull();
   });
-});
 
-describe("read counts", () => {
-  it("only rise, and survive", () => {
-    const counts = new ReadCounts("agt_li");
-    expect([counts.read("cnv_1", 5), counts.read("cnv_1", 3), counts.of("cnv_1")]).toEqual([true, false, 5]);
-    expect(new ReadCounts("agt_li").of("cnv_1")).toBe(5);
-    expect(new ReadCounts("agt_han").of("cnv_1")).toBe(0);
+  it("counts what is unread until it is read, on whichever device", async () => {
+    const root = page();
+    await signIn(root);
+    ask("cnv_1", "hello");
+    ask("cnv_1", "are you there?");
+    ask("cnv_2", "another");
+    await pass(200);
+    expect(badges(root)).toEqual(["2", "1"]);
+    expect(document.title).toBe("(2) Parley");
+    choose(root, "are you there?");
+    await pass(200);
+    press(root, "Claim");
+    await pass(1500);
+    expect(badges(root)).toEqual(["1"]);
+
+    const focus = vi.spyOn(document, "hasFocus").mockReturnValue(false);
+    ask("cnv_1", "one more");
+    await pass(200);
+    expect(badges(root)).toEqual(["1", "1"]);
+    expect(document.title).toBe("(2) Parley");
+    focus.mockRestore();
+    dispatchEvent(new Event("focus"));
+    await pass(200);
+    expect(badges(root)).toEqual(["1"]);
+
+    sessionStorage.clear();
+    const other = page();
+    await signIn(other);
+    expect(badges(other)).toEqual(["1"]);
+    for (let n = 0; n < 120; n++) ask("cnv_2", `more ${n}`);
+    await pass(200);
+    expect(badges(other)).toEqual(["99+"]);
+  });
+
+  it("says what the visitor has got of the agent's words, and what was read", async () => {
+    const root = page();
+    await signIn(root);
+    ask("cnv_1", "hello");
+    await pass(200);
+    choose(root, "Ann");
+    await pass(200);
+    press(root, "Claim");
+    await pass(200);
+    await write(root, "one");
+    await write(root, "two");
+    const c = server.store.conversations.get("cnv_1");
+    if (!c) throw new Error("no conversation");
+    const progress = (): string[] => [...root.querySelectorAll(".message")].map((m) => m.querySelector(".progress")?.textContent?.replace(/\W/g, "") ?? "");
+    expect(progress()).toEqual(["", "", ""]);
+    const one = c.entries.length - 1;
+    server.store.mark(c, visitor, { epoch: server.store.epoch, delivered: one + 1, read: one });
+    await pass(200);
+    expect(progress()).toEqual(["", "Read", "Delivered"]);
+    server.store.mark(c, visitor, { epoch: server.store.epoch, delivered: one + 1, read: one + 1 });
+    await pass(200);
+    expect(progress()).toEqual(["", "", "Read"]);
+    await write(root, "three");
+    expect(progress()).toEqual(["", "", "Read", ""]);
   });
 });

@@ -1,4 +1,4 @@
-import { Client, textOf, type ClientOptions, type ConnectionState, type Conversation, type Item, type Person } from "@parley-chat/client";
+import { Client, type ClientOptions, type ConnectionState, type Conversation, type Item, type Person } from "@parley-chat/client";
 import type { Identity } from "./identity";
 
 /** What is drawn. */
@@ -13,6 +13,8 @@ export interface View {
   readonly hasOlder: boolean;
   readonly first: number;
   readonly unread: number;
+  /** The seq up to which an agent has read. */
+  readonly agentRead: number;
   readonly open: boolean;
 }
 
@@ -96,14 +98,6 @@ export class Chat {
     }
   }
 
-  /** The visitor looks at the newest message: nothing is unread. */
-  seen(): void {
-    const last = this.#conversation.items().findLast((item) => item.kind === "entry");
-    if (last?.kind !== "entry" || last.entry.seq <= this.identity.seen(this.#conversation.id)) return;
-    this.identity.see(this.#conversation.id, last.entry.seq);
-    this.#changed();
-  }
-
   #use(id: string): Conversation {
     const conversation = this.client.conversation(id);
     conversation.subscribe(() => this.#changed());
@@ -127,6 +121,7 @@ export class Chat {
   /** While ours does not exist, the newest that does is the visitor's: begun in another tab, or on another day. */
   #choose(): void {
     const { conversations } = this.client;
+    this.#changed(); // what is unread, perhaps
     if (this.#conversation.state || this.#conversation.items().length > 0) return;
     const newest = [...conversations.values()].sort((a, b) => b.updatedAt - a.updatedAt)[0];
     if (!newest) return;
@@ -141,22 +136,17 @@ export class Chat {
 
   #makeView(): View {
     const conversation = this.#conversation;
-    const items = conversation.items();
-    const me = this.client.session?.user ?? "";
-    const seen = this.identity.seen(conversation.id);
-    const unread = items.filter(
-      (item) => item.kind === "entry" && item.entry.seq > seen && item.entry.sender !== me && textOf(item.entry) !== undefined,
-    );
     return {
       connection: this.#started ? this.client.state : "idle",
-      items,
-      me,
+      items: conversation.items(),
+      me: this.client.session?.user ?? "",
       assignee: conversation.state?.assignee ?? null,
       waiting: conversation.state?.status === "queued",
       loaded: conversation.loaded,
       hasOlder: conversation.hasOlder,
       first: conversation.first,
-      unread: unread.length,
+      unread: this.client.unread(conversation.id),
+      agentRead: conversation.state?.agentRead ?? 0,
       open: this.#open,
     };
   }

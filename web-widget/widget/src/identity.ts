@@ -53,16 +53,6 @@ export class Identity {
     this.#session.set(this.#key + ".draft", text);
   }
 
-  /** The seq up to which the visitor has seen the conversation. */
-  seen(conversation: string): number {
-    const [id, seq] = (this.#local.get(this.#key + ".seen") ?? "").split(":");
-    return id === conversation ? Number(seq) : 0;
-  }
-
-  see(conversation: string, seq: number): void {
-    if (seq > this.seen(conversation)) this.#local.set(this.#key + ".seen", `${conversation}:${seq}`);
-  }
-
   #person(): { user: string; refreshToken: string } | undefined {
     const value = parseJson(this.#local.get(this.#key) ?? "");
     if (!isObject(value)) return undefined;

@@ -1,7 +1,7 @@
 import { render } from "preact";
 import type { Chat } from "./chat";
-import css from "./style.css?inline";
 import { App } from "./view/app";
+import css from "./style.css?inline";
 import { WordsContext, type Words } from "./view/context";
 
 export interface Look extends Words {

@@ -130,6 +130,43 @@ describe("the widget", () => {
     page.open();
     await pass(100);
     expect(page.state().unread).toBe(0);
+    await pass(1000);
+    const [read] = server.store.conversations.get(page.state().conversation)?.marks.values() ?? [];
+    expect(read?.read).toBe(page.entries().at(-1)?.seq);
+  });
+
+  it("keeps what is unread over a reload, and what was read elsewhere does not count", async () => {
+    const { page, local } = widget();
+    page.open();
+    await pass(100);
+    page.send("hello");
+    await pass(100);
+    page.close();
+    answer(page.state().conversation, "one");
+    const tab = widget(local);
+    await pass(2000);
+    expect([page.state().unread, tab.page.state().unread]).toEqual([1, 1]);
+    tab.page.open();
+    await pass(2000);
+    expect([page.state().unread, tab.page.state().unread]).toEqual([0, 0]);
+  });
+
+  it.each([["en", "Read", "Sent"], ["zh", "已读", "已发送"]])("says what an agent has read (%s)", async (locale, read, sent) => {
+    const { page, root } = widget(memoryStorage(), memoryStorage(), locale);
+    page.open();
+    await pass(100);
+    await type(root, "hello");
+    const progress = (): string[] => [...root.querySelectorAll(".message")].map((m) => m.querySelector(".progress")?.textContent ?? "");
+    expect(progress()).toEqual([sent]);
+    const c = server.store.conversations.get(page.state().conversation);
+    if (!c) throw new Error("no conversation");
+    const agent = { user: "agt_li", device: "dev_a", role: "agent", name: "Li" };
+    server.store.claim(c, agent);
+    server.store.mark(c, agent, { epoch: server.store.epoch, delivered: c.entries.length, read: c.entries.length });
+    await pass(100);
+    expect(progress()).toEqual([read]);
+    await type(root, "one more");
+    expect(progress()).toEqual([read, sent]);
   });
 
   it("closes with Escape", async () => {

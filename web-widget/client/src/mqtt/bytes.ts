@@ -18,7 +18,7 @@ export class Reader {
 
   /** The next n bytes, not copied. */
   take(n: number): Uint8Array {
-    if (n > this.left) throw new MqttError("cut short");
+    if (n > this.left) throw new MqttError(); // cut short
     return this.#bytes.subarray(this.#at, (this.#at += n));
   }
 
@@ -39,7 +39,7 @@ export class Reader {
       value += (byte & 127) * scale;
       if (byte < 128) return value;
     }
-    throw new MqttError("malformed length");
+    throw new MqttError(); // malformed length
   }
 
   binary(): Uint8Array {
@@ -48,11 +48,11 @@ export class Reader {
 
   text(): string {
     const bytes = this.binary();
-    if (bytes.includes(0)) throw new MqttError("NUL in a string");
+    if (bytes.includes(0)) throw new MqttError(); // NUL in a string
     try {
       return fromUtf8(bytes);
     } catch {
-      throw new MqttError("not UTF-8");
+      throw new MqttError(); // not UTF-8
     }
   }
 
@@ -87,7 +87,7 @@ export class Writer {
   }
 
   binary(bytes: Uint8Array): this {
-    if (bytes.length > 65_535) throw new MqttError("string is too long");
+    if (bytes.length > 65_535) throw new MqttError(); // string is too long
     return this.number(bytes.length, 2).add(bytes);
   }
 

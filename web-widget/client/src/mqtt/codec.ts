@@ -2,21 +2,11 @@
 // Parley need QoS 0 and 1 only.
 
 import { MqttError, Reader, Writer } from "./bytes";
-import { property, readProperties, type Properties } from "./properties";
+import * as packetType from "./packet";
+import { readProperties, type Properties } from "./properties";
+import * as property from "./property";
 
-export const packetType = {
-  connect: 1,
-  connack: 2,
-  publish: 3,
-  puback: 4,
-  subscribe: 8,
-  suback: 9,
-  unsubscribe: 10,
-  unsuback: 11,
-  pingreq: 12,
-  pingresp: 13,
-  disconnect: 14,
-} as const;
+export { packetType };
 
 export interface Connect {
   readonly clientId: string;
@@ -117,16 +107,16 @@ export const encode = {
 export function decode(first: number, body: Uint8Array): Packet {
   const from = new Reader(body);
   const read = decoders[first >> 4];
-  if (!read) throw new MqttError("unknown packet");
+  if (!read) throw new MqttError(); // unknown packet
   const decoded = read(from, first & 15);
-  if (from.left > 0) throw new MqttError("bytes left");
+  if (from.left > 0) throw new MqttError(); // bytes left
   return decoded;
 }
 
 const decoders: Readonly<Record<number, (from: Reader, flags: number) => Packet>> = {
   [packetType.connack]: (from, flags) => {
     const acknowledge = from.byte();
-    if (flags !== 0 || acknowledge > 1) throw new MqttError("reserved flags are set");
+    if (flags !== 0 || acknowledge > 1) throw new MqttError(); // reserved flags are set
     return { type: "connack", sessionPresent: acknowledge === 1, code: from.byte(), properties: properties(from) };
   },
   [packetType.publish]: decodePublish,
@@ -151,7 +141,7 @@ const decoders: Readonly<Record<number, (from: Reader, flags: number) => Packet>
 
 function decodePublish(from: Reader, flags: number): Publish {
   const qos = (flags >> 1) & 3;
-  if (qos !== 0 && qos !== 1) throw new MqttError("QoS 2, not asked for");
+  if (qos !== 0 && qos !== 1) throw new MqttError(); // QoS 2, not asked for
   const topic = from.text();
   const packetId = qos ? id(from) : 0;
   return { type: "publish", topic, qos, retain: (flags & 1) === 1, packetId, properties: properties(from), payload: from.rest() };
@@ -171,11 +161,11 @@ const optionalProperties = (from: Reader): Properties => (from.left > 0 ? proper
 const optionalByte = (from: Reader): number => (from.left > 0 ? from.byte() : 0);
 
 function reserved(flags: number): void {
-  if (flags !== 0) throw new MqttError("reserved flags are set");
+  if (flags !== 0) throw new MqttError(); // reserved flags are set
 }
 
 function id(from: Reader): number {
   const packetId = from.number(2);
-  if (packetId === 0) throw new MqttError("packet identifier 0");
+  if (packetId === 0) throw new MqttError(); // packet identifier 0
   return packetId;
 }

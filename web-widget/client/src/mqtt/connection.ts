@@ -157,7 +157,7 @@ export class Connection {
     this.#heard++;
     this.#heardAt = Date.now();
     try {
-      if (!(data instanceof ArrayBuffer)) throw new MqttError("not a binary frame");
+      if (!(data instanceof ArrayBuffer)) throw new MqttError(); // not a binary frame
       this.#frames.push(new Uint8Array(data), (first, body) => {
         if (!this.#ended) this.#dispatch(decode(first, body));
       });
@@ -184,7 +184,7 @@ export class Connection {
   }
 
   #connected(connack: Connack): void {
-    if (this.#window > 0) throw new MqttError("second CONNACK");
+    if (this.#window > 0) throw new MqttError(); // second CONNACK
     if (connack.code >= 0x80) {
       return this.#goodbye(connack.code, "refused");
     }

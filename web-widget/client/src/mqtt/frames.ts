@@ -39,10 +39,10 @@ export class Frames {
       const byte = this.#byte(at + 1 + i);
       if (first === undefined || byte === undefined) return undefined;
       length += (byte & 127) * 128 ** i;
-      if (length > this.#maximum) throw new MqttError("packet is too long");
+      if (length > this.#maximum) throw new MqttError(); // packet is too long
       if (byte < 128) return { first, start: i + 2, length };
     }
-    throw new MqttError("malformed length");
+    throw new MqttError(); // malformed length
   }
 
   #byte(at: number): number | undefined {

@@ -1,4 +1,5 @@
 import { MqttError, type Reader } from "./bytes";
+import * as property from "./property";
 
 /** MQTT 5 properties by their identifier. User properties stand apart: their names may repeat. */
 export interface Properties {
@@ -6,14 +7,7 @@ export interface Properties {
   readonly user?: ReadonlyArray<readonly [name: string, value: string]>;
 }
 
-/** Identifiers of the properties that we send or look at. */
-export const property = {
-  sessionExpiry: 0x11,
-  serverKeepAlive: 0x13,
-  reason: 0x1f,
-  receiveMaximum: 0x21,
-  maximumPacketSize: 0x27,
-} as const;
+export { property };
 
 /** The property whose name and value anybody may choose. */
 export const userProperty = 0x26;
@@ -32,7 +26,7 @@ const kinds: ReadonlyArray<readonly [Kind, readonly number[]]> = [
 /** How the property is written: a number of so many bytes, or the type. */
 export function kindOf(id: number): Kind {
   const found = kinds.find(([, ids]) => ids.includes(id));
-  if (!found) throw new MqttError("unknown property");
+  if (!found) throw new MqttError(); // unknown property
   return found[0];
 }
 
@@ -47,7 +41,7 @@ export function readProperties(from: Reader, inner: (bytes: Uint8Array) => Reade
       user.push([reader.text(), reader.text()]);
       continue;
     }
-    if (values.has(id)) throw new MqttError("property twice");
+    if (values.has(id)) throw new MqttError(); // property twice
     values.set(id, readValue(reader, kindOf(id)));
   }
   return { values, user };

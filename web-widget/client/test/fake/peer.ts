@@ -3,8 +3,9 @@
 import type { Entry } from "../../src/entry";
 import { Frames } from "../../src/mqtt/frames";
 import { property } from "../../src/mqtt/properties";
-import { utf8 } from "../../src/platform";
+import { fromUtf8, utf8 } from "../../src/platform";
 import { parseTopic } from "../../src/topic";
+import { field, object, parseJson } from "../../src/json";
 import { decodeDraft } from "./draft";
 import type { FakeServer, Device } from "./server";
 import type { Stored } from "./store";
@@ -106,6 +107,7 @@ export class Peer {
   private publish({ topic: name, payload, packetId }: ClientPacket & { type: "publish" }): void {
     const { faults, store } = this.server;
     const topic = parseTopic(name);
+    if (this.device && topic?.kind === "marks") return this.mark(this.device, topic.conversation ?? "", payload, packetId);
     const draft = decodeDraft(payload);
     if (!this.device || topic?.conversation === undefined) return this.end(4400);
     if ("refused" in draft) return this.refuse(packetId, draft.refused.code);
@@ -122,6 +124,20 @@ export class Peer {
     const ack = (): void => this.send(encodeServer.puback(packetId, 0, { user }));
     if (faults.ackDelay) setTimeout(ack, faults.ackDelay);
     else ack();
+  }
+
+  private mark(device: Device, id: string, payload: Uint8Array, packetId: number): void {
+    const { faults, marks, store } = this.server;
+    const from = object(parseJson(fromUtf8(payload)));
+    const draft = { epoch: field.text(from, "epoch"), delivered: field.integer(from, "delivered"), read: field.integer(from, "read") };
+    marks.push({ device: device.device, at: Date.now(), delivered: draft.delivered, read: draft.read });
+    const fault = faults.onMark?.(device.device);
+    if (fault === "drop-before") return this.end(1006);
+    if (fault) return this.refuse(packetId, fault.refuse);
+    const c = store.conversations.get(id);
+    const { code } = c && store.sees(c, device) ? store.mark(c, device, draft) : { code: "not_found" };
+    if (code) this.refuse(packetId, code);
+    else this.send(encodeServer.puback(packetId, 0));
   }
 
   private refuse(packetId: number, code: string, id = ""): void {
@@ -151,12 +167,23 @@ export class Peer {
 
   pump(): void {
     const { device, server } = this;
-    if (!device || this.gone || ![...device.filters].some((f) => f.endsWith("/messages"))) return;
+    if (!device || this.gone) return;
+    this.tell(device);
+    if (![...device.filters].some((f) => f.endsWith("/messages"))) return;
     for (const c of server.store.mine(device)) {
       const from = Math.max(this.sent.get(c.id) ?? 0, device.cursors.get(c.id) ?? 0);
       for (const entry of c.entries.slice(from)) this.entry(c, entry);
       this.sent.set(c.id, c.entries.length);
     }
+  }
+
+  /** Delivers the user's own events. */
+  private tell(device: Device): void {
+    const topic = `p1/${this.server.site}/u/${device.user}/events`;
+    if (!device.filters.has(topic)) return;
+    const events = this.server.store.events.get(device.user) ?? [];
+    for (const entry of events.slice(device.heard)) this.deliver(topic, utf8(JSON.stringify(entry)), "", 0);
+    device.heard = events.length;
   }
 
   /** Delivers the state if the device may and wants to see it. */
@@ -169,7 +196,7 @@ export class Peer {
     if (!wanted) return;
     if (server.store.sees(c, device)) {
       this.knows.add(c.id);
-      this.deliver(exact, utf8(JSON.stringify(server.store.state(c))), "", 0, true);
+      this.deliver(exact, utf8(JSON.stringify(server.store.state(c, device))), "", 0, true);
     } else if (this.knows.delete(c.id)) {
       this.deliver(exact, new Uint8Array(), "", 0);
     }

@@ -57,7 +57,7 @@ export class Rest {
   }
 
   private mint(role: string, user: string, name: string): Device {
-    return { user, device: `dev_${++this.minted}`, role, name, filters: new Set(), cursors: new Map(), refusals: 0 };
+    return { user, device: `dev_${++this.minted}`, role, name, filters: new Set(), cursors: new Map(), refusals: 0, heard: 0 };
   }
 
   private session(device: Device | undefined): Reply {
@@ -89,7 +89,7 @@ export class Rest {
     const to = from + Number(query.get("limit") ?? 50);
     const { store } = this.server;
     const found = [...store.conversations.values()].filter((c) => store.sees(c, device) && (!status || c.status === status));
-    return { status: 200, json: { conversations: found.slice(from, to).map((c) => store.state(c)), nextCursor: to < found.length ? String(to) : "" } };
+    return { status: 200, json: { conversations: found.slice(from, to).map((c) => store.state(c, device)), nextCursor: to < found.length ? String(to) : "" } };
   }
 
   private about(c: Stored, device: Device, what: string, query: URLSearchParams): Reply {
@@ -105,7 +105,7 @@ export class Rest {
         store.close(c, device);
         break;
     }
-    return { status: 200, json: store.state(c) };
+    return { status: 200, json: store.state(c, device) };
   }
 
   private messages(c: Stored, query: URLSearchParams): Reply {

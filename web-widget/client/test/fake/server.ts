@@ -11,12 +11,16 @@ export interface Device extends Identity {
   filters: Set<string>;
   cursors: Map<string, number>;
   refusals: number;
+  /** How far it has got in its user's events. */
+  heard: number;
 }
 
 /** What goes wrong. Everything absent goes right. */
 export interface Faults {
   /** Asked at each publish with the draft and how many publishes there have been. */
   onPublish?: (draft: Draft, n: number) => "drop-before" | "drop-after" | "ignore" | { refuse: string } | undefined;
+  /** Asked at each mark, with the device that sends it. */
+  onMark?: (device: string) => "drop-before" | { refuse: string } | undefined;
   onDeliver?: (entry: Entry) => "lose" | "late" | "twice" | undefined;
   refuseFilter?: (filter: string) => boolean;
   /** The answer to a REST request, in place of the right one. */
@@ -44,6 +48,8 @@ export class FakeServer {
   readonly store = new Store();
   readonly peers = new Set<Peer>();
   readonly publishes: string[] = [];
+  /** Every mark that has come, with the device that sent it. */
+  readonly marks: Array<{ device: string; at: number; delivered: number; read: number }> = [];
   readonly requests: string[] = [];
   faults: Faults = {};
   tokenLifetime = 3_600_000;

@@ -2,7 +2,7 @@
 // the real one as far as clients can see them.
 
 import type { Entry } from "../../src/entry";
-import type { State, Status } from "../../src/state";
+import type { Mark, State, Status } from "../../src/state";
 
 export interface Identity {
   user: string;
@@ -17,6 +17,8 @@ export interface Stored {
   assignee: Identity | undefined;
   status: Status;
   entries: Entry[];
+  marks: Map<string, Mark>;
+  agentRead: number;
 }
 
 export type Answer = { seq: number; duplicate: boolean } | { code: string };
@@ -25,6 +27,8 @@ export class Store {
   epoch = "epo_1";
   now = 1_763_700_000_000;
   readonly conversations = new Map<string, Stored>();
+  /** Of every user, what happened to the user alone. */
+  readonly events = new Map<string, Entry[]>();
   changed: (conversation: Stored) => void = () => {};
 
   append(c: Stored, by: Partial<Identity>, type: string, id: string, body: Record<string, unknown>): Entry {
@@ -42,6 +46,7 @@ export class Store {
       count,
     };
     c.entries.push(entry);
+    if (type === "text") this.raise(c, entry.sender, { delivered: entry.seq, read: entry.seq, count });
     this.changed(c);
     return entry;
   }
@@ -62,6 +67,33 @@ export class Store {
     return { seq: this.append(c, by, "text", messageId, { text }).seq, duplicate: false };
   }
 
+  /** Marks only rise. One that does is told to the user's other devices, and to everybody in the state. */
+  mark(c: Stored, by: Identity, draft: { epoch: string; delivered: number; read: number }): { code?: string } {
+    if (draft.epoch !== this.epoch) return { code: "conflict" };
+    if (draft.delivered > c.entries.length) return { code: "invalid" };
+    const count = c.entries[draft.read - 1]?.count ?? 0;
+    const raised = this.raise(c, by.user, { ...draft, count });
+    if (!raised) return {};
+    const events = this.events.get(by.user) ?? [];
+    this.events.set(by.user, events);
+    const { delivered, read } = raised;
+    const body = { conversation: c.id, delivered, read, count: raised.count };
+    const seq = events.length + 1;
+    events.push({ seq, epoch: this.epoch, id: `marked:${seq}`, sender: by.user, device: by.device, role: by.role, type: "marked", body, at: this.now, count: 0 });
+    this.changed(c);
+    return {};
+  }
+
+  private raise(c: Stored, user: string, to: Omit<Mark, "user">): Mark | undefined {
+    const had = c.marks.get(user) ?? { user, delivered: 0, read: 0, count: 0 };
+    const delivered = Math.max(had.delivered, to.delivered, to.read);
+    if (c.assignee?.user === user) c.agentRead = Math.max(c.agentRead, to.read);
+    if (delivered === had.delivered && to.read <= had.read) return undefined;
+    const mark = { user, delivered, read: Math.max(had.read, to.read), count: Math.max(had.count, to.count) };
+    c.marks.set(user, mark);
+    return mark;
+  }
+
   claim(c: Stored, by: Identity): void {
     c.assignee = by;
     c.status = "open";
@@ -73,7 +105,7 @@ export class Store {
     this.system(c, "closed", { by: by.user });
   }
 
-  state(c: Stored): State {
+  state(c: Stored, by: Identity): State {
     const last = c.entries.at(-1);
     const text = c.entries.findLast((e) => e.type === "text")?.body["text"];
     return {
@@ -88,6 +120,8 @@ export class Store {
       openedAt: c.entries[0]?.at ?? 0,
       updatedAt: last?.at ?? 0,
       lastText: String(text ?? ""),
+      marks: [...c.marks.values()].filter(({ user }) => by.role !== "visitor" || user === by.user),
+      agentRead: c.agentRead,
     };
   }
 
@@ -105,7 +139,7 @@ export class Store {
 
   private open(id: string, by: Identity): Stored | undefined {
     if (by.role !== "visitor") return undefined;
-    const c: Stored = { id, visitor: by, assignee: undefined, status: "queued", entries: [] };
+    const c: Stored = { id, visitor: by, assignee: undefined, status: "queued", entries: [], marks: new Map(), agentRead: 0 };
     this.conversations.set(id, c);
     this.system(c, "opened", { visitor: by.user, name: by.name });
     return c;

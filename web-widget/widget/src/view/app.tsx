@@ -78,7 +78,7 @@ function Panel({ view, chat, title, children }: { view: View; chat: Chat; title:
         view={view}
         actions={{ retry: (id) => chat.retry(id), discard: (id) => conversation.discard(id) }}
         loadOlder={() => conversation.loadOlder()}
-        seen={() => chat.seen()}
+        seen={() => conversation.read()}
       />
       {children}
     </section>

@@ -12,6 +12,6 @@ export const WordsContext = createContext<Words | undefined>(undefined);
 /** The language of the page. */
 export function useWords(): Words {
   const words = useContext(WordsContext);
-  if (!words) throw new Error("no WordsContext around this");
+  if (!words) throw new Error("no words");
   return words;
 }

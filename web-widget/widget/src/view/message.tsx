@@ -8,15 +8,22 @@ export interface MessageActions {
   discard(id: string): void;
 }
 
+interface RowProps {
+  readonly last: boolean;
+  /** It is the newest of ours that an agent has read. */
+  readonly read: boolean;
+  readonly actions: MessageActions;
+}
+
 /** One row of the list. */
-export function MessageRow({ row, last, actions }: { row: Row; last: boolean; actions: MessageActions }): JSX.Element {
+export function MessageRow({ row, ...rest }: RowProps & { row: Row }): JSX.Element {
   switch (row.kind) {
     case "day":
       return <Day at={row.at} />;
     case "notice":
       return <Notice row={row} />;
     case "bubble":
-      return <BubbleRow bubble={row} last={last} actions={actions} />;
+      return <BubbleRow bubble={row} {...rest} />;
   }
 }
 
@@ -41,7 +48,7 @@ function Day({ at }: { at: number }): JSX.Element {
   );
 }
 
-function BubbleRow({ bubble, last, actions }: { bubble: Bubble; last: boolean; actions: MessageActions }): JSX.Element {
+function BubbleRow({ bubble, last, read, actions }: RowProps & { bubble: Bubble }): JSX.Element {
   const { locale, texts } = useWords();
   const { own, starts, ends, name, pending, at } = bubble;
   const failed = pending?.state === "failed";
@@ -55,10 +62,10 @@ function BubbleRow({ bubble, last, actions }: { bubble: Bubble; last: boolean; a
         <Linked text={bubble.text} />
       </div>
       {failed && pending ? <Failure message={pending} actions={actions} /> : null}
-      {!failed && ends && (
+      {!failed && (ends || read) && (
         <span class="meta">
           {!pending && <time dateTime={new Date(at).toISOString()}>{time}</time>}
-          {own && (pending || last) && <Progress message={pending} />}
+          {own && (pending || last || read) && <Progress message={pending} read={read} />}
         </span>
       )}
     </div>
@@ -66,10 +73,10 @@ function BubbleRow({ bubble, last, actions }: { bubble: Bubble; last: boolean; a
 }
 
 /** What has become of an own message: undefined is stored and back. */
-function Progress({ message }: { message: Outgoing | undefined }): JSX.Element {
+function Progress({ message, read }: { message: Outgoing | undefined; read: boolean }): JSX.Element {
   const { texts } = useWords();
   const done = !message || message.state === "acked";
-  const words = done ? texts.sent : message.state === "sent" ? texts.sending : texts.kept;
+  const words = read ? texts.read : done ? texts.sent : message.state === "sent" ? texts.sending : texts.kept;
   return (
     <span class="progress">
       {done ? <CheckIcon /> : <ClockIcon />}

@@ -1,6 +1,6 @@
 import type { JSX } from "preact";
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
-import { rowsOf } from "@parley-chat/client";
+import { newestOwn, rowsOf } from "@parley-chat/client";
 import type { View } from "../chat";
 import { useWords } from "./context";
 import { DownIcon } from "./icons";
@@ -26,6 +26,7 @@ export function Messages({ view, actions, loadOlder, seen }: MessagesProps): JSX
   const rows = useMemo(() => rowsOf(view.items, view.me, "visitor", [view.assignee]), [view.items, view.me, view.assignee]);
   const first = rows.find((row) => row.kind !== "day")?.key;
   const last = rows.at(-1);
+  const read = newestOwn(rows, view.agentRead);
 
   // Nobody sees what is added to a page in the background.
   const look = (isAway: boolean): void => {
@@ -84,7 +85,7 @@ export function Messages({ view, actions, loadOlder, seen }: MessagesProps): JSX
         {view.loaded && !view.hasOlder && view.first > 1 && <p class="notice">{texts.historyStarts}</p>}
         {rows.length === 0 && <Empty />}
         {rows.map((row, i) => (
-          <MessageRow key={row.key} row={row} last={i === rows.length - 1} actions={actions} />
+          <MessageRow key={row.key} row={row} last={i === rows.length - 1} read={row.key === read} actions={actions} />
         ))}
       </div>
       {away && view.unread > 0 && (
