@@ -28,7 +28,8 @@ func (b *Bridge) Mark(ctx context.Context, who parley.Identity, conversation str
 	}
 	mark := parley.Mark{User: who.User, Delivered: d.Delivered, Read: d.Read}
 	had := c.Marks.Of(who.User)
-	if had.Merge(mark) == had {
+	untold := c.Assignee == who.User && mark.Read > c.AgentRead // read before who became responsible
+	if had.Merge(mark) == had && !untold {
 		b.stats.duplicates.Add(1)
 		return parley.Appended{Duplicate: true}, nil
 	}

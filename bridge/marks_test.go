@@ -154,6 +154,25 @@ func TestReadByTheResponsibleAgent(t *testing.T) {
 	}
 }
 
+// Who has read in the queue and becomes responsible then marks again, and that
+// counts as the agent's reading.
+func TestReadBeforeBeingResponsible(t *testing.T) {
+	w := newWorld(t)
+	w.say(ann, "c1", draft(1), draft(2))
+	w.mark(lilei, "c1", 0, 3)
+	w.claim(lilei, "c1")
+	for range 2 {
+		w.mark(lilei, "c1", 0, 3)
+		if c := w.conversation(ann, "c1"); c.AgentRead != 3 || c.Marks.Of(lilei.User).Count != 2 {
+			t.Errorf("agents have read %d, mark %+v", c.AgentRead, c.Marks.Of(lilei.User))
+		}
+	}
+	events, err := w.store.Read(t.Context(), parley.EventsOf(site, lilei.User), 0, 10)
+	if err != nil || len(events) != 2 {
+		t.Errorf("%d events, %v", len(events), err)
+	}
+}
+
 // Whoever was away learns of marks: lists of what has changed have it.
 func TestMarksAreAChange(t *testing.T) {
 	w := newWorld(t)
