@@ -171,12 +171,15 @@ func (b *Bridge) Unwatched(ctx context.Context, who parley.Identity, since int64
 	}
 	var gone []parley.Conversation
 	for _, status := range []parley.Status{parley.StatusOpen, parley.StatusClosed} {
-		changed, err := b.store.Conversations(ctx, ConversationQuery{Site: who.Site, Status: status, ChangedFrom: from(since)})
+		changed, err := b.store.Conversations(ctx, ConversationQuery{
+			Site: who.Site, Status: status, ChangedFrom: from(since),
+			OpenedTo: since + changeMargin.Milliseconds(), // later ones were never told
+		})
 		if err != nil {
 			return nil, err
 		}
 		for _, c := range changed {
-			if !who.TakesPart(c) && c.OpenedAt <= since+changeMargin.Milliseconds() { // later ones were never told
+			if !who.TakesPart(c) {
 				gone = append(gone, c)
 			}
 		}

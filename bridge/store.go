@@ -110,6 +110,7 @@ type ConversationQuery struct {
 	// top.
 	UpdatedBefore int64
 	IDBefore      string
+	OpenedTo      int64 // only rows opened at that server time or earlier
 	ChangedFrom   int64 // only rows whose ChangedAt is that server time or later
 	Limit         int   // 0 means no limit
 }

@@ -143,6 +143,9 @@ func conversationWhere(q bridge.ConversationQuery) (string, []any) {
 	if q.UpdatedBefore != 0 {
 		conditions, args = append(conditions, `(updated_at, id) < (?, ?)`), append(args, q.UpdatedBefore, q.IDBefore)
 	}
+	if q.OpenedTo != 0 {
+		conditions, args = append(conditions, `opened_at <= ?`), append(args, q.OpenedTo)
+	}
 	if q.ChangedFrom != 0 {
 		conditions, args = append(conditions, `changed_at >= ?`), append(args, q.ChangedFrom)
 	}

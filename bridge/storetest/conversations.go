@@ -86,6 +86,8 @@ func (s suite) conversationList(t *testing.T) {
 		{Site: "ste_a", Assignee: "agt_1", ChangedFrom: 2005},
 		{Site: "ste_a", Status: parley.StatusQueued, ChangedFrom: 2017},
 		{Site: "ste_a", ChangedFrom: 9999},
+		{Site: "ste_a", OpenedTo: 510},
+		{Site: "ste_a", Status: parley.StatusOpen, ChangedFrom: 2010, OpenedTo: 515},
 	} {
 		want := selectRows(rows, q)
 		for _, limit := range []int{0, 1, 4, 1000} {
@@ -102,7 +104,7 @@ func listedRows() []parley.Conversation {
 		c := parley.Conversation{
 			Site: "ste_a", ID: fmt.Sprintf("cnv_%02d", i*37%90), Visitor: fmt.Sprintf("vis_%d", i%5), Status: statuses[i%3],
 			Head: 1, UpdatedAt: int64(1000 + i/4), // four of each time
-			ChangedAt: int64(2000 + i*7%20),
+			ChangedAt: int64(2000 + i*7%20), OpenedAt: int64(500 + i*11%30),
 		}
 		if i%10 == 9 {
 			c.Site = "ste_b"
@@ -123,6 +125,7 @@ func selectRows(rows []parley.Conversation, q bridge.ConversationQuery) []parley
 			(q.Assignee == "" || c.Assignee == q.Assignee) &&
 			(q.Status == "" || c.Status == q.Status) &&
 			c.ChangedAt >= q.ChangedFrom &&
+			(q.OpenedTo == 0 || c.OpenedAt <= q.OpenedTo) &&
 			(q.AssigneeOrQueued == "" || c.Assignee == q.AssigneeOrQueued || c.Status == parley.StatusQueued) {
 			list = append(list, c)
 		}
