@@ -96,13 +96,18 @@ func (f *follower) follow(entries []parley.Entry) {
 	var notes [][]parley.Entry
 	for _, run := range byStream(entries) {
 		stream := run[0].Stream
-		if site, id, ok := stream.Conversation(); ok {
+		site, id, isConversation := stream.Conversation()
+		switch {
+		case isConversation:
+			f.tails.add(run) // first: who finds the newer head in the fold reads up to it
 			f.fold(site, id, run)
-		} else if stream.Kind() == parley.TopicEvents {
-			f.events(run)
-		} else if _, _, ok := stream.NotedConversation(); ok {
-			notes = append(notes, run) // whoever loses a conversation in this commit must know it first
+			f.told(run)
 			continue
+		case stream.Kind() == parley.TopicNotes: // whoever loses a conversation in this commit must know it first
+			notes = append(notes, run)
+			continue
+		case stream.Kind() == parley.TopicEvents:
+			f.events(run)
 		}
 		f.add(run)
 	}
@@ -121,6 +126,11 @@ func (f *follower) follow(entries []parley.Entry) {
 // add takes a run into its tail and wakes who delivers the stream.
 func (f *follower) add(run []parley.Entry) {
 	f.tails.add(run)
+	f.told(run)
+}
+
+// told wakes who delivers the stream of a run that is in its tail.
+func (f *follower) told(run []parley.Entry) {
 	f.advanced(run[0].Stream, run[len(run)-1].Seq)
 	crash.At(crash.AdvancedTold)
 }
