@@ -106,11 +106,11 @@ func (s *session) attach(ctx context.Context, sub parley.Subscription, resumed b
 	}
 	switch {
 	case t.Kind == parley.TopicState && t.Wildcard():
-		return s.attachStates(ctx, sub.QoS, resumed)
+		return s.attachStates(ctx, t, resumed)
 	case t.Kind == parley.TopicState:
-		return s.attachState(ctx, t, sub.QoS)
+		return s.attachState(ctx, t)
 	case t.Kind == parley.TopicPresence:
-		s.attachPresence(t, sub.QoS)
+		s.attachPresence(t)
 		return nil
 	case t.Kind == parley.TopicSignals:
 		s.attachSignals(t)
@@ -247,13 +247,13 @@ func (s *session) attachStream(ctx context.Context, t parley.Topic) error {
 	return nil
 }
 
-func (s *session) attachStates(ctx context.Context, qos byte, resumed bool) error {
+func (s *session) attachStates(ctx context.Context, t parley.Topic, resumed bool) error {
 	since := int64(0) // a SUBSCRIBE is answered with what is retained
 	if resumed {
 		since = s.sinceWhen()
 	}
 	s.pump.states.listen()
-	s.pump.watchAll(qos)
+	s.whileHeld(t, s.pump.watchAll)
 	if s.who.Role.Staff() {
 		s.broker.hub.watchQueue(s)
 	}
@@ -270,9 +270,9 @@ func (s *session) attachStates(ctx context.Context, qos byte, resumed bool) erro
 	return nil
 }
 
-func (s *session) attachState(ctx context.Context, t parley.Topic, qos byte) error {
+func (s *session) attachState(ctx context.Context, t parley.Topic) error {
 	s.pump.states.listen()
-	s.pump.watchOne(t.Conversation, qos)
+	s.whileHeld(t, func(qos byte) { s.pump.watchOne(t.Conversation, qos) })
 	s.broker.hub.watch(parley.MessagesOf(t.Site, t.Conversation), s)
 	c, err := s.mayReadExactly(ctx, t.Conversation)
 	s.pump.states.answer([]parley.Conversation{c}) // the zero one, if there is none, is watched by nobody
@@ -281,9 +281,9 @@ func (s *session) attachState(ctx context.Context, t parley.Topic, qos byte) err
 
 // attachPresence delivers who is online: of everybody, those who are; of one user,
 // whether or not.
-func (s *session) attachPresence(t parley.Topic, qos byte) {
+func (s *session) attachPresence(t parley.Topic) {
 	user := watchedUser(t)
-	s.pump.standings.watch(user, qos)
+	s.whileHeld(t, func(qos byte) { s.pump.standings.watch(user, qos) })
 	s.broker.hub.watchUser(s, user)
 	if user == "" {
 		s.pump.standings.changed(true, s.broker.presence.everybody(t.Site)...)

@@ -66,8 +66,12 @@ func (s *session) hold(ctx context.Context, save parley.SubscriptionSave) error 
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	_, again := s.filters[save.Filter]
 	s.filters[save.Filter] = save.Subscription
 	s.since = max(s.since, save.Seen)
+	if t, err := parley.ParseFilter(save.Filter); again && err == nil {
+		s.pump.requalify(t, save.QoS)
+	}
 	return nil
 }
 

@@ -43,6 +43,49 @@ func (p *pump) member(kind parley.TopicKind, qos byte) {
 	p.members[kind] = qos
 }
 
+// requalify gives what a filter delivers already another QoS: SUBACK promises it
+// from now on, not from when the filter is attached once more.
+func (p *pump) requalify(t parley.Topic, qos byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case isMembership(t):
+		p.requalifyMembers(t.Kind, qos)
+	case t.Kind == parley.TopicState && t.Wildcard():
+		p.states.qos = qos
+	case t.Kind == parley.TopicState:
+		if _, ok := p.states.exact[t.Conversation]; ok {
+			p.states.exact[t.Conversation] = qos
+		}
+	case t.Kind == parley.TopicPresence && t.Wildcard():
+		p.standings.qos = qos
+	case t.Kind == parley.TopicPresence:
+		if _, ok := p.standings.exact[watchedUser(t)]; ok {
+			p.standings.exact[watchedUser(t)] = qos
+		}
+	default:
+		stream, _ := t.Stream()
+		if src, ok := p.sources[stream]; ok {
+			src.exactQoS = qos
+		}
+		if _, ok := p.barred[stream]; ok {
+			p.barred[stream] = qos
+		}
+	}
+}
+
+func (p *pump) requalifyMembers(kind parley.TopicKind, qos byte) {
+	if _, ok := p.members[kind]; !ok {
+		return
+	}
+	p.members[kind] = qos
+	for _, src := range p.sources {
+		if src.kind == kind {
+			src.memberQoS = qos
+		}
+	}
+}
+
 func (p *pump) leave(kind parley.TopicKind) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
