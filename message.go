@@ -43,20 +43,10 @@ func DecodeDraft(payload []byte) (Draft, error) {
 	if !json.Valid(payload) || !readMembers(payload, &id, &kind, &body) {
 		return Draft{}, Errorf(CodeInvalid, "the payload is not a JSON object {id, type, body}")
 	}
-	if id.twice {
-		return Draft{}, givenTwice(id)
-	}
 	d := Draft{Body: body.value}
-	if d.ID, _ = unquote(id.value); !ValidMessageID(d.ID) {
-		return Draft{}, Errorf(CodeInvalid, "id must be a string of %d to %d characters of A-Z a-z 0-9 - _", MinMessageIDLength, MaxMessageIDLength)
-	}
-	if err := checkCharacters(payload); err != nil {
-		return Draft{}, err.About(d.ID)
-	}
-	for _, m := range []member{kind, body} {
-		if m.twice {
-			return Draft{}, givenTwice(m).About(d.ID)
-		}
+	var err error
+	if d.ID, err = identify(payload, id, kind, body); err != nil {
+		return Draft{}, err
 	}
 	name, _ := unquote(kind.value)
 	d.Type = EntryType(name)
@@ -64,6 +54,27 @@ func DecodeDraft(payload []byte) (Draft, error) {
 		return Draft{}, err.About(d.ID)
 	}
 	return d, nil
+}
+
+// identify returns the id of what is sent again until it is acknowledged, if it is
+// a valid one and what else was asked for is there once. A refusal carries it.
+func identify(payload []byte, id member, others ...member) (string, error) {
+	if id.twice {
+		return "", givenTwice(id)
+	}
+	name, _ := unquote(id.value)
+	if !ValidMessageID(name) {
+		return "", Errorf(CodeInvalid, "id must be a string of %d to %d characters of A-Z a-z 0-9 - _", MinMessageIDLength, MaxMessageIDLength)
+	}
+	if err := checkCharacters(payload); err != nil {
+		return "", err.About(name)
+	}
+	for _, m := range others {
+		if m.twice {
+			return "", givenTwice(m).About(name)
+		}
+	}
+	return name, nil
 }
 
 func checkCharacters(payload []byte) *Error {

@@ -46,20 +46,10 @@ func DecodeSet(payload []byte) (SetDraft, error) {
 	if !json.Valid(payload) || !readMembers(payload, &id, &key, &value, &basedOn) {
 		return SetDraft{}, Errorf(CodeInvalid, "the payload is not a JSON object {id, key, value, basedOn}")
 	}
-	if id.twice {
-		return SetDraft{}, givenTwice(id)
-	}
 	var d SetDraft
-	if d.ID, _ = unquote(id.value); !ValidMessageID(d.ID) {
-		return SetDraft{}, Errorf(CodeInvalid, "id must be a string of %d to %d characters of A-Z a-z 0-9 - _", MinMessageIDLength, MaxMessageIDLength)
-	}
-	if err := checkCharacters(payload); err != nil {
-		return SetDraft{}, err.About(d.ID)
-	}
-	for _, m := range []member{key, value, basedOn} {
-		if m.twice {
-			return SetDraft{}, givenTwice(m).About(d.ID)
-		}
+	var err error
+	if d.ID, err = identify(payload, id, key, value, basedOn); err != nil {
+		return SetDraft{}, err
 	}
 	if err := d.fill(key, value, basedOn); err != nil {
 		return SetDraft{}, err.About(d.ID)

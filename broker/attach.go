@@ -69,12 +69,11 @@ func (s *session) runStarter() {
 // false when the connection ends before that.
 func (s *session) begun(next starting) bool {
 	for s.pump.ctx.Err() == nil {
-		sub, held := s.granted(next.filter)
-		if !held { // unsubscribed meanwhile
+		if !s.holds(next.filter) { // unsubscribed meanwhile
 			s.detachFilter(next.filter)
 			return true
 		}
-		err := s.attach(s.pump.ctx, sub, next.resumed)
+		err := s.attach(s.pump.ctx, next.filter, next.resumed)
 		if !s.holds(next.filter) {
 			continue
 		}
@@ -96,8 +95,8 @@ func (s *session) begun(next starting) bool {
 
 // attach starts the deliveries of one granted filter. Doing it again changes
 // nothing, except that states are sent again.
-func (s *session) attach(ctx context.Context, sub parley.Subscription, resumed bool) error {
-	t, err := parley.ParseFilter(sub.Filter)
+func (s *session) attach(ctx context.Context, filter string, resumed bool) error {
+	t, err := parley.ParseFilter(filter)
 	if err != nil {
 		return err
 	}

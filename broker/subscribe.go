@@ -78,17 +78,11 @@ func subackCode(err error, version byte) byte {
 	return packets.ErrNotAuthorized.Code
 }
 
-// granted returns a subscription as it is now.
-func (s *session) granted(filter string) (sub parley.Subscription, ok bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	sub, ok = s.filters[filter]
-	return sub, ok
-}
-
 // holds reports whether the filter is granted.
 func (s *session) holds(filter string) bool {
-	_, ok := s.granted(filter)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, ok := s.filters[filter]
 	return ok
 }
 

@@ -1,6 +1,7 @@
 package access
 
 import (
+	"fmt"
 	"net/netip"
 	"sync"
 	"time"
@@ -69,7 +70,7 @@ func (l *failureLimiter) take(at attempt) error {
 		limit int
 	}{{at.account, failuresPerAccount}, {at.ip, failuresPerIP}} {
 		if w := l.window(k.key); k.key != "" && w.count >= k.limit {
-			return &limitedError{after: w.ends.Sub(l.now())}
+			return tooManyFailures(w.ends.Sub(l.now()))
 		}
 	}
 	l.add(at.account, 1)
@@ -135,8 +136,15 @@ func (l *failureLimiter) makeRoom() {
 	}
 }
 
+func tooManyFailures(after time.Duration) error {
+	return &limitedError{after: after, message: fmt.Sprintf("too many failed sign-ins; try again in %d minutes", int((after+time.Minute-1)/time.Minute))}
+}
+
 // limitedError is a CodeRateLimited that knows when it passes.
-type limitedError struct{ after time.Duration }
+type limitedError struct {
+	after   time.Duration
+	message string
+}
 
 func (e *limitedError) Error() string { return e.Unwrap().Error() }
 
@@ -144,6 +152,4 @@ func (e *limitedError) Error() string { return e.Unwrap().Error() }
 func (e *limitedError) RetryAfter() time.Duration { return e.after }
 
 // Unwrap makes parley.ErrorOf find the refusal.
-func (e *limitedError) Unwrap() error {
-	return parley.Errorf(parley.CodeRateLimited, "too many failed sign-ins; try again in %d minutes", int((e.after+time.Minute-1)/time.Minute))
-}
+func (e *limitedError) Unwrap() error { return parley.Errorf(parley.CodeRateLimited, "%s", e.message) }

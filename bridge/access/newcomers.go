@@ -1,9 +1,9 @@
 package access
 
 import (
+	"fmt"
 	"time"
 
-	"github.com/parley-chat/parley"
 	"github.com/parley-chat/parley/internal/pace"
 )
 
@@ -33,20 +33,7 @@ func (n newcomers) take(remoteIP string) error {
 		return nil
 	}
 	if wait := n.Take(key); wait > 0 {
-		return &tooManyNewcomers{after: wait}
+		return &limitedError{after: wait, message: fmt.Sprintf("too many new visitors from this address; try again in %d seconds", int((wait+time.Second-1)/time.Second))}
 	}
 	return nil
-}
-
-// tooManyNewcomers is a CodeRateLimited that knows when it passes.
-type tooManyNewcomers struct{ after time.Duration }
-
-func (e *tooManyNewcomers) Error() string { return e.Unwrap().Error() }
-
-// RetryAfter returns how long the refusal lasts.
-func (e *tooManyNewcomers) RetryAfter() time.Duration { return e.after }
-
-// Unwrap makes parley.ErrorOf find the refusal.
-func (e *tooManyNewcomers) Unwrap() error {
-	return parley.Errorf(parley.CodeRateLimited, "too many new visitors from this address; try again in %d seconds", int((e.after+time.Second-1)/time.Second))
 }
