@@ -250,6 +250,7 @@ func TestKeptSessionIsContinuedOnce(t *testing.T) {
 			}
 			w.write(who, id, 1)
 			c.expectTexts(id, w.texts(id)[seen:])
+			c.ping() // behind its acknowledgements
 			w.away(c)
 			if _, ack := w.try(t, l); ack.SessionPresent {
 				t.Error("the session is still present")

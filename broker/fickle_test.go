@@ -18,17 +18,20 @@ var errDisk = errors.New("the disk has failed")
 type fickleStore struct {
 	*sqlite.Store
 
-	mu     sync.Mutex
-	append func(ctx context.Context, entries []parley.Entry) error
-	lost   int // answers to lose
-	cursor error
-	saved  int // cursors
-	listed func()
-	login  error
-	enter  func()     // runs before each session is opened
-	tries  [][]string // ids of each try that was made to fail
+	mu       sync.Mutex
+	append   func(ctx context.Context, entries []parley.Entry) error
+	repaired chan struct{} // closed by repair while writes hang
+	lost     int           // answers to lose
+	cursor   error
+	saved    int                 // cursors
+	late     []parley.CursorSave // that were made to hang
+	listed   func()
+	login    error
+	enter    func()     // runs before each session is opened
+	tries    [][]string // ids of each try that was made to fail
 
 	asked       atomic.Int64 // positions read
+	hanging     atomic.Int64 // writes of entries that hang now
 	listings    atomic.Int64 // tries to list conversations that were made to fail
 	failListing atomic.Bool
 	failDelete  atomic.Bool // sessions cannot be deleted
@@ -40,12 +43,33 @@ func (s *fickleStore) fail() {
 	s.decide(func(context.Context, []parley.Entry) error { return errDisk })
 }
 
-// hang makes writes of entries answer nothing until their time is up.
+// hang makes writes of entries wait for repair, or fail when their time is up.
 func (s *fickleStore) hang() {
-	s.decide(func(ctx context.Context, _ []parley.Entry) error { <-ctx.Done(); return ctx.Err() })
+	repaired := make(chan struct{})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.repaired = repaired
+	s.append = func(ctx context.Context, _ []parley.Entry) error {
+		s.hanging.Add(1)
+		defer s.hanging.Add(-1)
+		select {
+		case <-repaired:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
-func (s *fickleStore) repair() { s.decide(nil) }
+func (s *fickleStore) repair() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.append = nil
+	if s.repaired != nil {
+		close(s.repaired)
+		s.repaired = nil
+	}
+}
 
 func (s *fickleStore) decide(fn func(context.Context, []parley.Entry) error) {
 	s.mu.Lock()
@@ -105,6 +129,13 @@ func (s *fickleStore) savedCursors() int {
 	return s.saved
 }
 
+// lateSaves returns the cursors whose saves were made to hang.
+func (s *fickleStore) lateSaves() []parley.CursorSave {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]parley.CursorSave(nil), s.late...)
+}
+
 // failedTries returns the message ids of each append that failed.
 func (s *fickleStore) failedTries() [][]string {
 	s.mu.Lock()
@@ -152,6 +183,9 @@ func (s *fickleStore) SaveCursors(ctx context.Context, saves []parley.CursorSave
 	err := s.cursor
 	s.mu.Unlock()
 	if s.hangCursors.Load() {
+		s.mu.Lock()
+		s.late = append(s.late, saves...)
+		s.mu.Unlock()
 		<-ctx.Done()
 		return ctx.Err()
 	}

@@ -61,10 +61,10 @@ func TestMoreThanReceiveMaximumEndsTheConnection(t *testing.T) {
 	visitor.ping() // the queue is full, and the connection still read
 	visitor.publish(visitor.sendTopic(id), payloadOf(all[broker.ReceiveMaximum]))
 	visitor.expectDisconnect(packets.ErrReceiveMaximum)
-	w.store.repair()
 	if n := len(w.texts(id)); n != 0 {
 		t.Errorf("%d stored", n)
 	}
+	w.store.repair()
 }
 
 func TestFloodOfOldClientWaitsForRoom(t *testing.T) {
@@ -91,10 +91,10 @@ func TestFloodOfOldClientAgainstStuckStoreIsEnded(t *testing.T) {
 	visitor.ping()
 	visitor.publish(visitor.sendTopic(id), payloadOf(draft()))
 	visitor.expectEnd()
-	w.store.repair()
 	if n := len(w.texts(id)); n != 0 {
 		t.Errorf("%d stored", n)
 	}
+	w.store.repair()
 }
 
 // A refused publish is never acknowledged as a success, and reaches nobody: the

@@ -23,6 +23,7 @@ func TestRuleRefusals(t *testing.T) {
 		c.hold(true)
 		w.store.hang()
 		id := c.publish(c.sendTopic(parley.NewID(parley.PrefixConversation)), []byte(`{"id":"msg_00000001","type":"poem"}`))
+		awaitCount(t, "writes that hang", 1, w.store.hanging.Load)
 		c.expectNone("a PUBACK before the refusal is durable", func(pk packets.Packet) bool { return pk.FixedHeader.Type == packets.Puback })
 		w.store.repair()
 		c.ackOf(id)
@@ -47,6 +48,12 @@ func TestRuleGenerationFence(t *testing.T) {
 	w.write(who, id, 3)
 	older.expectTexts(id, w.texts(id)[1:])
 	older.ping() // behind its acknowledgements
+	await(t, func() string {
+		if len(w.store.lateSaves()) == 0 {
+			return "the older one has saved nothing yet"
+		}
+		return ""
+	})
 
 	l := as(who, 5).persistent()
 	l.clean, l.hold = true, true // forgets the older session, cursors included
@@ -56,7 +63,7 @@ func TestRuleGenerationFence(t *testing.T) {
 	}
 	newer.expectTexts(id, w.texts(id)[:1])
 	w.store.hangCursors.Store(false)
-	awaitCount(t, "saves", 1, func() int64 { return min(int64(w.store.savedCursors()), 1) })
+	must(t, w.store.Store.SaveCursors(t.Context(), w.store.lateSaves()))
 	w.away(newer)
 	newer = w.resume(t, who, 5)
 	newer.expectTexts(id, w.texts(id)) // nothing of it is acknowledged

@@ -60,6 +60,7 @@ func TestSubscribeAfter(t *testing.T) {
 				w.write(who, id, 1)
 				want := w.texts(id)[test.from:]
 				c.expectTexts(id, want)
+				c.ping() // behind its acknowledgements
 				w.away(c)
 				w.write(who, id, 1)
 				c = w.resume(t, who, 5)
