@@ -37,7 +37,7 @@ generate: ## make the generated files anew
 check-generated: ## fail if a generated file is not what its source says
 	@.ci/generate check
 
-soak: web ## every fault, long enough; writes docker/bench/FAULTS.md; PARLEY_SOAK_SCALE=1
+soak: web ## every fault, long enough; writes docker/bench/FAULTS.md and HOURS.md; PARLEY_SOAK_SCALE=1
 	@.ci/soak
 
 bench: build ## measure the server, also side by side with others, append to docker/bench/RESULTS.md

@@ -26,6 +26,7 @@ type Result struct {
 	mu       sync.Mutex
 	problems []string
 	figures  []Figure
+	samples  []sample // of the long hours
 }
 
 // Figure is one measured number, and how large it may be.

@@ -17,6 +17,9 @@ func (s *Session) write(results []*Result) error {
 	if s.Results == "" {
 		return nil
 	}
+	if err := os.MkdirAll(filepath.Dir(s.Results), 0o755); err != nil {
+		return fmt.Errorf("write results: %w", err)
+	}
 	var b strings.Builder
 	b.WriteString(`# What was injected, and what it cost
 
@@ -33,6 +36,12 @@ beyond it is in bold. A seed repeats the choices of a row: ` + "`parley fault RO
 	lines := linesOf(s.Results, where)
 	for _, r := range results {
 		lines[r.Row.Name] = r.row()
+		if len(r.samples) == 0 {
+			continue
+		}
+		if err := r.writeHours(s.Results, where); err != nil {
+			return err
+		}
 	}
 	messages := 0
 	for _, r := range Rows() {
@@ -45,9 +54,6 @@ beyond it is in bold. A seed repeats the choices of a row: ` + "`parley fault RO
 		messages += n
 	}
 	fmt.Fprintf(&b, "\n%d messages were acknowledged in all.\n", messages)
-	if err := os.MkdirAll(filepath.Dir(s.Results), 0o755); err != nil {
-		return fmt.Errorf("write results: %w", err)
-	}
 	if err := os.WriteFile(s.Results, []byte(b.String()), 0o644); err != nil {
 		return fmt.Errorf("write results: %w", err)
 	}

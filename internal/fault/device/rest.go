@@ -139,6 +139,12 @@ func (r *REST) Claim(ctx context.Context, s *Session, conversation string) error
 	return r.as(ctx, s, http.MethodPost, "/v1/conversations/"+conversation+"/claim", nil, &struct{}{})
 }
 
+// CloseConversation closes a conversation that the agent of s is responsible for.
+// Closing again changes nothing.
+func (r *REST) CloseConversation(ctx context.Context, s *Session, conversation string) error {
+	return r.as(ctx, s, http.MethodPost, "/v1/conversations/"+conversation+"/close", nil, &struct{}{})
+}
+
 // Head is how many entries a conversation has.
 func (r *REST) Head(ctx context.Context, s *Session, conversation string) (int, error) {
 	var page struct {
