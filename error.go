@@ -3,6 +3,7 @@ package parley
 import (
 	"errors"
 	"fmt"
+	"time"
 )
 
 // Code says why something was refused. The set is small and closed; each edge
@@ -37,11 +38,24 @@ type Error struct {
 	Message string
 	ID      string    // the message id it is about, if there is one
 	Current *Register // with CodeStale: what is there now
+
+	RetryAfter time.Duration // how long the refusal lasts, 0 if that is not known
 }
 
 // Errorf returns an Error with a formatted message.
 func Errorf(code Code, format string, args ...any) *Error {
 	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}
+}
+
+// Seconds returns d in whole seconds, rounded up, as clients are told when to try
+// again.
+func Seconds(d time.Duration) int64 { return int64((d + time.Second - 1) / time.Second) }
+
+// Limited returns a CodeRateLimited that lasts for wait.
+func Limited(wait time.Duration, format string, args ...any) *Error {
+	e := Errorf(CodeRateLimited, format, args...)
+	e.RetryAfter = wait
+	return e
 }
 
 // About returns a copy of e that names the message it is about.

@@ -46,8 +46,7 @@ type Log interface {
 	Epoch() string
 }
 
-// Access says who somebody is. Refusals are *parley.Error; one with a method
-// RetryAfter() time.Duration knows when it passes.
+// Access says who somebody is. Refusals are *parley.Error.
 type Access interface {
 	Verify(ctx context.Context, token string) (parley.Identity, error)
 	VisitorSession(ctx context.Context, r parley.VisitorRequest) (parley.Credentials, error)
@@ -69,8 +68,14 @@ type Options struct {
 	Ready func(ctx context.Context) error
 
 	// MQTT serves the WebSocket at GET /mqtt; nil answers 404. It checks the
-	// Origin itself.
+	// Origin itself. The RemoteAddr of its requests is the client's, also behind
+	// TrustedProxies.
 	MQTT http.Handler
+
+	// TakePublish counts something that is published from an address, which is the
+	// zero one if nobody knows it, and returns 0; or counts nothing and returns how
+	// long it takes until it may be. Nil means no limit.
+	TakePublish func(who parley.Identity, from netip.Addr) (wait time.Duration)
 
 	// Origins returns the web origins of all sites ("https://example.org"; "*"
 	// stands for all), whose pages may call the API. It is asked for every

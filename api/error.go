@@ -60,8 +60,8 @@ func (s *Server) handleError(err error, c echo.Context) {
 	}
 	h := c.Response().Header()
 	h.Set("Cache-Control", "no-store")
-	if wait := retryAfter(refusal.Code, err); wait > 0 {
-		h.Set("Retry-After", strconv.FormatInt(int64((wait+time.Second-1)/time.Second), 10))
+	if wait := retryAfter(refusal); wait > 0 {
+		h.Set("Retry-After", strconv.FormatInt(parley.Seconds(wait), 10))
 	}
 	if status == http.StatusUnauthorized {
 		h.Set("WWW-Authenticate", `Bearer realm="parley"`)
@@ -114,14 +114,15 @@ func refusalOfEcho(status int) *parley.Error {
 	return &parley.Error{Code: parley.CodeInternal, Message: "internal error"}
 }
 
-func retryAfter(code parley.Code, err error) time.Duration {
-	var knows interface{ RetryAfter() time.Duration }
+// retryAfter is how long to wait before the same is tried again, 0 where that is
+// of no use or not known.
+func retryAfter(refusal *parley.Error) time.Duration {
 	switch {
-	case errors.As(err, &knows):
-		return knows.RetryAfter()
-	case code == parley.CodeRateLimited:
+	case refusal.RetryAfter > 0:
+		return refusal.RetryAfter
+	case refusal.Code == parley.CodeRateLimited:
 		return retryLimited
-	case code == parley.CodeUnavailable:
+	case refusal.Code == parley.CodeUnavailable:
 		return retryUnavailable
 	}
 	return 0
@@ -134,6 +135,9 @@ func writeProblem(c echo.Context, refusal *parley.Error, status int) error {
 	}
 	if refusal.ID != "" {
 		p.Id = &refusal.ID
+	}
+	if wait := parley.Seconds(retryAfter(refusal)); wait > 0 {
+		p.RetryAfter = &wait
 	}
 	body, err := json.Marshal(p)
 	if err != nil {

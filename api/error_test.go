@@ -63,8 +63,8 @@ func TestErrorsBecomeProblems(t *testing.T) {
 			t.Errorf("the detail of an internal error leaks: %q", p.Detail)
 		}
 		limited := c.code == parley.CodeRateLimited || c.code == parley.CodeUnavailable
-		if (r.header.Get("Retry-After") != "") != limited {
-			t.Errorf("%s: Retry-After is %q", c.code, r.header.Get("Retry-After"))
+		if (r.header.Get("Retry-After") != "") != limited || (p.RetryAfter > 0) != limited {
+			t.Errorf("%s: Retry-After is %q and %d", c.code, r.header.Get("Retry-After"), p.RetryAfter)
 		}
 	}
 }

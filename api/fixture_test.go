@@ -274,13 +274,14 @@ func (f *fixture) conforms(t *testing.T, req *http.Request, res *http.Response, 
 
 // problem is what an error answer holds.
 type problem struct {
-	Type   string      `json:"type"`
-	Title  string      `json:"title"`
-	Status int         `json:"status"`
-	Detail string      `json:"detail"`
-	Code   parley.Code `json:"code"`
-	Retry  bool        `json:"retry"`
-	ID     string      `json:"id"`
+	Type       string      `json:"type"`
+	Title      string      `json:"title"`
+	Status     int         `json:"status"`
+	Detail     string      `json:"detail"`
+	Code       parley.Code `json:"code"`
+	Retry      bool        `json:"retry"`
+	ID         string      `json:"id"`
+	RetryAfter int         `json:"retryAfter"`
 }
 
 func (f *fixture) expect(t *testing.T, r response, status int) response {

@@ -211,6 +211,65 @@ func TestForwardedForIsBelievedFromTrustedProxiesOnly(t *testing.T) {
 	}
 }
 
+// MQTT counts connections by where they come from: nobody else's word is taken for
+// that, but that of a trusted proxy.
+func TestMQTTIsToldTheClientsAddress(t *testing.T) {
+	for _, c := range []struct {
+		name, trusted, want string
+	}{
+		{"by default", "192.0.2.0/24", "127.0.0.1"},
+		{"behind a trusted proxy", "127.0.0.0/8", "203.0.113.7"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var told string
+			f := setup(t, func(o *api.Options) {
+				o.TrustedProxies = []netip.Prefix{netip.MustParsePrefix(c.trusted)}
+				o.MQTT = http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { told = r.RemoteAddr })
+			})
+			f.do(t, request{path: "/mqtt", header: http.Header{"X-Forwarded-For": {"10.0.0.1, 203.0.113.7"}}})
+			f.stop()
+			if host, _, err := net.SplitHostPort(told); err != nil || host != c.want {
+				t.Errorf("told %q, want %s", told, c.want)
+			}
+		})
+	}
+}
+
+// What is published by REST counts as by MQTT: one more than is allowed is refused,
+// is told when to come again, and nothing of it is stored; reading is free.
+func TestTooFast(t *testing.T) {
+	const most = 3
+	taken := 0
+	f := setup(t, func(o *api.Options) {
+		o.TakePublish = func(who parley.Identity, from netip.Addr) time.Duration {
+			if who.User == "" || from != netip.MustParseAddr("127.0.0.1") {
+				t.Errorf("%q publishes from %s", who.User, from)
+			}
+			if taken == most {
+				return 1500 * time.Millisecond
+			}
+			taken++
+			return 0
+		}
+	})
+	path := messagesPath("cnv_fast")
+	for range most {
+		f.expect(t, f.post(t, f.visitor, path, draft("hello")), http.StatusCreated)
+	}
+	for _, p := range []string{path, "/v1/conversations/cnv_fast/marks", "/v1/conversations/cnv_fast/claim", "/v1/conversations/cnv_fast/close", "/v1/me/registers"} {
+		r := f.post(t, f.visitor, p, draft("too fast"))
+		problem := expectProblem(t, r, http.StatusTooManyRequests, parley.CodeRateLimited)
+		if r.header.Get("Retry-After") != "2" || problem.RetryAfter != 2 {
+			t.Errorf("%s: to be tried again after %q and %d seconds, want 2", p, r.header.Get("Retry-After"), problem.RetryAfter)
+		}
+	}
+	r := f.get(t, f.visitor, path)
+	f.expect(t, r, http.StatusOK)
+	if strings.Contains(string(r.body), "too fast") {
+		t.Error("what was refused is stored")
+	}
+}
+
 func TestWebSocketIsHandedOver(t *testing.T) {
 	f := setup(t, func(o *api.Options) {
 		o.MQTT = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

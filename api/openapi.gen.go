@@ -93,11 +93,14 @@ type Problem struct {
 	Detail string `json:"detail"`
 
 	// Id The message id it is about.
-	Id     *string `json:"id,omitempty"`
-	Retry  bool    `json:"retry"`
-	Status int     `json:"status"`
-	Title  string  `json:"title"`
-	Type   string  `json:"type"`
+	Id    *string `json:"id,omitempty"`
+	Retry bool    `json:"retry"`
+
+	// RetryAfter Seconds, as in the header Retry-After.
+	RetryAfter *int64 `json:"retryAfter,omitempty"`
+	Status     int    `json:"status"`
+	Title      string `json:"title"`
+	Type       string `json:"type"`
 }
 
 // Receipt defines model for Receipt.

@@ -23,6 +23,7 @@ var _ StrictServerInterface = rest{}
 func (s *Server) routeREST() {
 	caller := []echo.MiddlewareFunc{s.readCaller}
 	signedIn := []echo.MiddlewareFunc{s.readCaller, s.authenticate}
+	publishes := []echo.MiddlewareFunc{s.readCaller, s.authenticate, s.keepPace}
 	RegisterHandlersWithOptions(s.public, NewStrictHandler(rest{s}, nil), RegisterHandlersOptions{
 		OperationMiddlewares: map[string][]echo.MiddlewareFunc{
 			"createVisitorSession": caller,
@@ -31,18 +32,18 @@ func (s *Server) routeREST() {
 			"signOut":              signedIn,
 			"signOutUser":          signedIn,
 			"listRegisters":        signedIn,
-			"setRegister":          signedIn,
+			"setRegister":          publishes,
 			"listConversations":    signedIn,
 			"getConversation":      signedIn,
-			"claimConversation":    signedIn,
-			"closeConversation":    signedIn,
-			"markConversation":     signedIn,
+			"claimConversation":    publishes,
+			"closeConversation":    publishes,
+			"markConversation":     publishes,
 			"listMessages":         signedIn,
-			"postMessage":          signedIn,
+			"postMessage":          publishes,
 		},
 	})
 	if s.options.MQTT != nil {
-		s.public.GET(mqttPath, echo.WrapHandler(s.options.MQTT))
+		s.public.GET(mqttPath, fromClient(s.options.MQTT))
 	}
 }
 

@@ -29,7 +29,7 @@ func newOpenings(now func() time.Time, burst int) openings {
 // take counts an opening by who, or refuses it with CodeRateLimited.
 func (o openings) take(who parley.Identity) error {
 	if wait := o.Take(openerKey(who)); wait > 0 {
-		return &tooManyOpenings{after: wait}
+		return parley.Limited(wait, "too many new conversations; go on in one of them, or try again later")
 	}
 	return nil
 }
@@ -38,16 +38,3 @@ func (o openings) take(who parley.Identity) error {
 func (o openings) giveBack(who parley.Identity) { o.GiveBack(openerKey(who)) }
 
 func openerKey(who parley.Identity) string { return who.Site + "/" + who.User }
-
-// tooManyOpenings is a CodeRateLimited that knows when it passes.
-type tooManyOpenings struct{ after time.Duration }
-
-func (e *tooManyOpenings) Error() string { return e.Unwrap().Error() }
-
-// RetryAfter returns how long the refusal lasts.
-func (e *tooManyOpenings) RetryAfter() time.Duration { return e.after }
-
-// Unwrap makes parley.ErrorOf find the refusal.
-func (e *tooManyOpenings) Unwrap() error {
-	return parley.Errorf(parley.CodeRateLimited, "too many new conversations; go on in one of them, or try again later")
-}

@@ -1,7 +1,6 @@
 package bridge_test
 
 import (
-	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -22,14 +21,14 @@ func (c *clock) advance(d time.Duration) { c.offset.Add(int64(d)) }
 func (w *world) expectLimited(who parley.Identity, conversation string) time.Duration {
 	w.Helper()
 	answers, err := w.bridge.Record(w.Context(), who, conversation, []parley.Draft{draft(1)})
-	var knows interface{ RetryAfter() time.Duration }
-	if parley.ErrorOf(err) == nil || parley.ErrorOf(err).Code != parley.CodeRateLimited || !errors.As(err, &knows) {
+	refusal := parley.ErrorOf(err)
+	if refusal == nil || refusal.Code != parley.CodeRateLimited || refusal.RetryAfter == 0 {
 		w.Fatalf("opened too fast: %v, %v, want an error that is rate_limited and knows when it passes", answers, err)
 	}
 	if len(w.log(conversation)) != 0 {
 		w.Fatalf("%s was opened", conversation)
 	}
-	return knows.RetryAfter()
+	return refusal.RetryAfter
 }
 
 func TestVisitorsOpenSoManyConversations(t *testing.T) {

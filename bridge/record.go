@@ -23,7 +23,7 @@ const maxDecisions = 8
 // A visitor's first message to a new conversation id opens it; a visitor's
 // message to a closed one opens it again. A non-nil error is temporary: some of
 // the drafts may be durable, send all of them again. It is an *parley.Error with
-// CodeRateLimited, and a method RetryAfter() time.Duration, when the visitor
+// CodeRateLimited, with its RetryAfter, when the visitor
 // opens conversations too fast.
 func (b *Bridge) Record(ctx context.Context, who parley.Identity, conversation string, drafts []parley.Draft) ([]parley.Appended, error) {
 	answers := make([]parley.Appended, 0, len(drafts))

@@ -16,6 +16,8 @@ type refusalBody struct {
 	Retry   bool        `json:"retry"`
 	Message string      `json:"message"`
 
+	RetryAfter int64 `json:"retryAfter,omitempty"` // seconds
+
 	Current *parley.Register `json:"current,omitempty"`
 }
 
@@ -30,7 +32,8 @@ const maxTopicEcho = parley.MaxTopicLength
 // with an ellipsis.
 func (b *Bridge) Refuse(ctx context.Context, who parley.Identity, key, topic string, refusal *parley.Error) error {
 	e := b.system(parley.EntryRefusal, "refusal:"+key, refusalBody{
-		ID: refusal.ID, Topic: shortTopic(topic), Code: refusal.Code, Retry: refusal.Code.Retry(), Message: refusal.Message, Current: refusal.Current,
+		ID: refusal.ID, Topic: shortTopic(topic), Code: refusal.Code, Retry: refusal.Code.Retry(), Message: refusal.Message,
+		RetryAfter: parley.Seconds(refusal.RetryAfter), Current: refusal.Current,
 	})
 	stream := parley.ErrorsOf(who.Site, who.User, who.Device)
 	answers, err := b.store.Append(ctx, stream, []parley.Entry{*e}, parley.ExpectAny)

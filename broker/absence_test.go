@@ -275,10 +275,10 @@ func TestRateLimitIsTold(t *testing.T) {
 		soon := draft()
 		limited := c.post(parley.NewID(parley.PrefixConversation), soon)
 		behind := c.post(open[0], draft())
-		if ack := c.ackOf(limited); version == 5 && ack.ReasonCode != packets.ErrQuotaExceeded.Code {
-			t.Errorf("PUBACK %#x", ack.ReasonCode)
+		if ack := c.ackOf(limited); version == 5 && (ack.ReasonCode != packets.ErrQuotaExceeded.Code || userProperty(ack, "retryAfter") != "180") {
+			t.Errorf("PUBACK %#x, to be tried again after %q", ack.ReasonCode, userProperty(ack, "retryAfter"))
 		}
-		if r := c.expectRefusal(); r.ID != soon.ID || r.Code != parley.CodeRateLimited || !r.Retry {
+		if r := c.expectRefusal(); r.ID != soon.ID || r.Code != parley.CodeRateLimited || !r.Retry || r.RetryAfter != 180 {
 			t.Errorf("errors told %+v", r)
 		}
 		c.expectAck(behind)

@@ -11,13 +11,14 @@ import (
 	"math"
 	"net"
 	"net/http"
+	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	mqtt "github.com/mochi-mqtt/server/v2"
 
 	"github.com/parley-chat/parley"
-	"github.com/parley-chat/parley/internal/pace"
 )
 
 // Limits announced to clients.
@@ -27,7 +28,7 @@ const (
 	MaxFilters     = 50        // subscriptions of one session
 	DefaultWindow  = 32        // unacknowledged deliveries to a client that names no Receive Maximum
 	MaxWindow      = 1024      // and to one that names a high one
-	PublishLimit   = 1000      // publishes of one user in publishPeriod
+	MaxPending     = 10_000    // connections that have not logged in
 	connectBytes   = 16 << 10  // of a CONNECT packet
 	readBuffer     = 4 << 10   // lent to a connection that has something to read
 	engineBuffer   = 16        // Mochi's own per connection, the least: it reads nothing
@@ -113,9 +114,13 @@ type Options struct {
 	// foreign origin.
 	AllowOrigin func(ctx context.Context, site, origin string) bool
 
-	// MaxPending bounds connections that have not logged in yet; 0 means 1000.
-	// One more closes the oldest of the address that has the most of them.
+	// MaxPending bounds connections that have not logged in yet; 0 means MaxPending,
+	// or half of the files that the process may open if that is less. One more makes
+	// the address that has the most of them lose one.
 	MaxPending int
+	// MaxLogins is how many logins are at work at once, while others wait; 0 means 16
+	// for each processor.
+	MaxLogins int
 	// ConnectTimeout bounds the time until CONNECT is complete; 0 means 10 s.
 	ConnectTimeout time.Duration
 	// RecordTimeout bounds how long a publish is tried again while the store
@@ -134,6 +139,14 @@ type Options struct {
 	// once, and again in every 10 s; what is beyond waits. 0 means 1000, a negative
 	// number no limit.
 	PublishLimit int
+	// AddressPublishLimit is the same for all users of one address; 0 means 20,000.
+	AddressPublishLimit int
+	// ConnectLimit is how many connects of one user are let in at once, and again in
+	// every minute; 0 means 120, a negative number no limit.
+	ConnectLimit int
+	// AddressConnectLimit is the same for one address, where failures count for 20
+	// connects; 0 means 20,000.
+	AddressConnectLimit int
 	// WriteTimeout bounds how long a client may take for 16 KiB, after which it is
 	// disconnected; 0 means 10 s.
 	WriteTimeout time.Duration
@@ -147,7 +160,10 @@ func (o *Options) setDefaults() {
 		o.AllowOrigin = func(context.Context, string, string) bool { return false }
 	}
 	if o.MaxPending == 0 {
-		o.MaxPending = 1000
+		o.MaxPending = min(MaxPending, mostFiles()/2)
+	}
+	if o.MaxLogins == 0 {
+		o.MaxLogins = 16 * runtime.GOMAXPROCS(0)
 	}
 	if o.ConnectTimeout == 0 {
 		o.ConnectTimeout = 10 * time.Second
@@ -164,8 +180,13 @@ func (o *Options) setDefaults() {
 	if o.PresenceGrace == 0 {
 		o.PresenceGrace = 5 * time.Second
 	}
-	if o.PublishLimit == 0 {
-		o.PublishLimit = PublishLimit
+	for limit, normal := range map[*int]int{
+		&o.PublishLimit: PublishLimit, &o.AddressPublishLimit: AddressPublishLimit,
+		&o.ConnectLimit: ConnectLimit, &o.AddressConnectLimit: AddressConnectLimit,
+	} {
+		if *limit == 0 {
+			*limit = normal
+		}
 	}
 	if o.WriteTimeout == 0 {
 		o.WriteTimeout = 10 * time.Second
@@ -185,8 +206,10 @@ type Broker struct {
 	stats   stats
 	log     Log
 
-	presence   *presence
-	publishing *pace.Limiter // by user
+	presence    *presence
+	connects    connects
+	publishes   publishes
+	revocations atomic.Int64 // so far; see login
 
 	mu        sync.Mutex
 	listeners []net.Listener
@@ -197,8 +220,10 @@ type Broker struct {
 // New returns a Broker that serves nothing yet.
 func New(o Options) *Broker {
 	o.setDefaults()
-	b := &Broker{options: o, hub: newHub(), logins: newDeviceLocks(), gate: newGate(o.MaxPending)}
-	b.publishing = pace.New(time.Now, o.PublishLimit, publishPeriod, maxPublishers)
+	b := &Broker{options: o, hub: newHub(), logins: newDeviceLocks()}
+	b.gate = newGate(o.MaxPending, o.MaxLogins, func(c *conn) { go b.run(c) })
+	b.connects = newConnects(o.ConnectLimit, o.AddressConnectLimit)
+	b.publishes = newPublishes(o.PublishLimit, o.AddressPublishLimit)
 	b.cursors = newCursorSaver(o.Sessions, o.Logger)
 	b.presence = newPresence(o.PresenceGrace, b.hub.cameOrWent)
 	b.sweeper = newSweeper(o.Sessions, o.SweepInterval, o.Logger)
@@ -267,7 +292,7 @@ func (b *Broker) Close(ctx context.Context) error {
 	go func() {
 		defer close(done)
 		b.accepting.Wait()
-		b.gate.close()
+		b.turnAway(b.gate.close(), &refusedForNow)
 		b.hub.each(func(s *session) { s.disconnect(shuttingDown) })
 		b.gate.wait()
 		b.presence.close()

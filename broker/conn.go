@@ -28,7 +28,10 @@ type conn struct {
 	session  atomic.Pointer[session]
 	intake   intake
 
+	place place // at the gate
+
 	// Of the goroutine that reads.
+	hello   []byte // CONNECT, from when it was read until it is decided about
 	client  *mqtt.Client
 	got     *buffer       // what has come in and was not read yet
 	idle    time.Duration // after which a silent client is given up, 0 for never

@@ -159,6 +159,8 @@ type refusal struct {
 	Retry   bool        `json:"retry"`
 	Message string      `json:"message"`
 
+	RetryAfter int64 `json:"retryAfter"`
+
 	Current *parley.Register `json:"current"`
 }
 

@@ -45,6 +45,13 @@ func (d *deviceLocks) lock(ctx context.Context, device string) (turn, error) {
 	}
 }
 
+// busy reports whether a login of the device has its turn or waits for it.
+func (d *deviceLocks) busy(device string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.locks[device] != nil
+}
+
 func (d *deviceLocks) use(device string) (l *deviceLock, newer <-chan struct{}) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

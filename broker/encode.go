@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"strconv"
+	"time"
 
 	"github.com/mochi-mqtt/server/v2/packets"
 
@@ -92,7 +93,16 @@ func (k acker) positive(dst []byte, id uint16, a parley.Appended, epoch string) 
 // refusal appends the acknowledgement of a publish that was refused for good.
 // MQTT 3.1.1 has no words for it: the device's errors stream has.
 func (k acker) refusal(dst []byte, id uint16, refusal *parley.Error) []byte {
-	return k.append(dst, id, reasonOf(refusal), []packets.UserProperty{{Key: "code", Val: string(refusal.Code)}})
+	user := []packets.UserProperty{{Key: "code", Val: string(refusal.Code)}}
+	if refusal.RetryAfter > 0 {
+		user = append(user, retryAfter(refusal.RetryAfter))
+	}
+	return k.append(dst, id, reasonOf(refusal), user)
+}
+
+// retryAfter tells an MQTT 5 client when to try again, in seconds.
+func retryAfter(wait time.Duration) packets.UserProperty {
+	return packets.UserProperty{Key: "retryAfter", Val: strconv.FormatInt(parley.Seconds(wait), 10)}
 }
 
 func (k acker) append(dst []byte, id uint16, reason packets.Code, user []packets.UserProperty) []byte {

@@ -28,9 +28,14 @@ func (b *Broker) Held() []string {
 
 // Pending counts the connections that have not logged in.
 func (b *Broker) Pending() int {
-	b.gate.mu.Lock()
-	defer b.gate.mu.Unlock()
-	return len(b.gate.pending)
+	silent, waiting, working := b.gate.queued()
+	return silent + waiting + working
+}
+
+// Working counts the logins at work.
+func (b *Broker) Working() int {
+	_, _, working := b.gate.queued()
+	return working
 }
 
 // Subscribed counts the connections that a stream is delivered to.

@@ -1,106 +1,236 @@
 package broker
 
 import (
-	"net"
+	"container/heap"
+	"container/list"
 	"net/netip"
-	"slices"
 	"sync"
 )
 
-// gate counts the connections being served, and makes room among those that
-// have not logged in when there are too many of them: whoever says nothing must
-// not keep others out.
+// gate lets connections in. One that is accepted is silent until its CONNECT is
+// complete. Then it waits for its turn, without a goroutine and with nothing but
+// those bytes, in the order in which the connections of its address came; addresses
+// have turns one after the other. Only so many are at work, with their login
+// decided: those who are connected must not notice how many come.
+//
+// Silent and waiting ones are bounded together. When there is no room, the address
+// that has the most of them makes some: whoever says nothing, and whoever comes a
+// thousand times, must not keep others out.
 type gate struct {
+	begin func(*conn) // begins the turn of a connection that has waited; must not block
+
 	mu      sync.Mutex
-	pending []*conn // not logged in, oldest first
-	most    int
 	closed  bool
+	most    int // room for silent and waiting ones
+	taken   int // of it
+	desks   int // turns at once
+	working int
+	turn    map[*conn]struct{} // of those whose turn it is, also while they pause
+	crowds  map[netip.Prefix]*crowd
+	largest crowdHeap
+	turns   *list.List // of crowds that have somebody waiting
+	arrived uint64     // crowds so far
+
 	serving sync.WaitGroup
 }
 
-func newGate(most int) *gate { return &gate{most: most} }
+// place is where a connection stands at the gate, guarded by the gate's lock.
+type place struct {
+	crowd *crowd // nil: not silent and not waiting
+	among *list.List
+	at    *list.Element
+	room  int  // that it takes
+	works bool // it is its turn
+}
 
-// enter admits a new connection. When there is no room, another one is dropped
-// for it, and has to be closed: the oldest of the address that has the most
-// connections waiting. open is false once the gate is closed.
-func (g *gate) enter(c *conn) (dropped *conn, open bool) {
+func newGate(most, desks int, begin func(*conn)) *gate {
+	return &gate{begin: begin, most: most, desks: desks, turn: map[*conn]struct{}{}, crowds: map[netip.Prefix]*crowd{}, turns: list.New()}
+}
+
+// dropped is a connection that has had to make room.
+type dropped struct {
+	*conn
+	waits bool // it has no goroutine: who has dropped it answers it and ends it
+}
+
+// enter admits a new connection, as a silent one, for which others may have been
+// dropped. open is false once the gate is closed.
+func (g *gate) enter(c *conn) (all []dropped, open bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.closed {
 		return nil, false
 	}
-	if len(g.pending) >= g.most {
-		dropped = g.crowding()
-		g.remove(dropped)
-	}
-	g.pending = append(g.pending, c)
 	g.serving.Add(1)
-	return dropped, true
+	g.put(c, false)
+	return g.makeRoom(c), true
 }
 
-// crowding returns the connection that is dropped next. The lock is held.
-func (g *gate) crowding() *conn {
-	count := make(map[netip.Prefix]int, len(g.pending))
-	crowd := 0
-	for _, c := range g.pending {
-		count[c.network]++
-		crowd = max(crowd, count[c.network])
-	}
-	for _, c := range g.pending {
-		if count[c.network] == crowd {
-			return c
-		}
-	}
-	return nil
-}
-
-// remove takes c from those that have not logged in, if it is there. The lock is
-// held.
-func (g *gate) remove(c *conn) {
-	if i := slices.Index(g.pending, c); i >= 0 {
-		g.pending = slices.Delete(g.pending, i, i+1)
-	}
-}
-
-// loggedIn makes room for the next one.
-func (g *gate) loggedIn(c *conn) {
+// queue lets a connection, whose CONNECT is complete, wait for its turn. From here
+// on it is the gate's, or among those that are dropped.
+func (g *gate) queue(c *conn) []dropped {
 	g.mu.Lock()
+	defer g.mu.Unlock()
+	if c.place.crowd == nil { // it was dropped, or the gate is closed
+		return []dropped{{c, true}}
+	}
 	g.remove(c)
+	g.put(c, true)
+	all := g.makeRoom(c)
+	g.advance()
+	return all
+}
+
+// put finds a place for c. The lock is held.
+func (g *gate) put(c *conn, waiting bool) {
+	w := g.crowds[c.network]
+	if w == nil {
+		g.arrived++
+		w = &crowd{network: c.network, arrival: g.arrived, silent: list.New(), waiting: list.New()}
+		g.crowds[c.network] = w
+		heap.Push(&g.largest, w)
+	}
+	among := w.silent
+	if waiting {
+		among = w.waiting
+	}
+	if waiting && w.turn == nil {
+		w.turn = g.turns.PushBack(w)
+	}
+	c.place = place{crowd: w, among: among, at: among.PushBack(c), room: 1 + len(c.hello)/helloUnit}
+	g.resize(w, c.place.room)
+}
+
+// helloUnit is how much of a CONNECT takes the room of one more connection.
+const helloUnit = 1 << 10
+
+// remove takes c from its place, if it has one. The lock is held.
+func (g *gate) remove(c *conn) {
+	p := c.place
+	c.place = place{}
+	if p.crowd == nil {
+		return
+	}
+	p.among.Remove(p.at)
+	if w := p.crowd; w.turn != nil && w.waiting.Len() == 0 {
+		g.turns.Remove(w.turn)
+		w.turn = nil
+	}
+	g.resize(p.crowd, -p.room)
+}
+
+func (g *gate) resize(w *crowd, by int) {
+	g.taken += by
+	if w.size += by; w.size == 0 {
+		heap.Remove(&g.largest, w.index)
+		delete(g.crowds, w.network)
+		return
+	}
+	heap.Fix(&g.largest, w.index)
+}
+
+// makeRoom drops connections as long as there are too many: of the largest crowd the
+// oldest silent one, else the newest that waits; c, which has just come, as a silent
+// one only if there is no other. The lock is held.
+func (g *gate) makeRoom(c *conn) (all []dropped) {
+	for g.taken > g.most {
+		w := g.largest[0]
+		at := w.silent.Front()
+		if at == nil || at.Value == c && w.waiting.Len() > 0 {
+			at = w.waiting.Back()
+		}
+		d := at.Value.(*conn)
+		all = append(all, dropped{d, d.place.among == w.waiting})
+		g.remove(d)
+	}
+	return all
+}
+
+// advance begins as many turns as there are desks. The lock is held.
+func (g *gate) advance() {
+	for g.working < g.desks && g.turns.Len() > 0 && !g.closed {
+		w := g.turns.Front().Value.(*crowd)
+		c := w.waiting.Front().Value.(*conn)
+		g.turns.MoveToBack(w.turn)
+		g.remove(c)
+		g.turn[c] = struct{}{}
+		c.place.works = true
+		g.working++
+		g.begin(c)
+	}
+}
+
+// pause lets others have their turn while c, whose turn it is, waits for something,
+// until resume.
+func (g *gate) pause(c *conn) { g.work(c, false) }
+
+// resume goes on with the turn of c, at once.
+func (g *gate) resume(c *conn) { g.work(c, true) }
+
+// loggedIn ends the turn of c.
+func (g *gate) loggedIn(c *conn) {
+	g.work(c, false)
+	g.mu.Lock()
+	delete(g.turn, c)
 	g.mu.Unlock()
+}
+
+func (g *gate) work(c *conn, works bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if c.place.works == works {
+		return
+	}
+	c.place.works = works
+	if works {
+		g.working++
+		return
+	}
+	g.working--
+	g.advance()
 }
 
 // leave forgets a connection that has ended.
 func (g *gate) leave(c *conn) {
 	g.loggedIn(c)
+	g.mu.Lock()
+	g.remove(c)
+	g.mu.Unlock()
 	g.serving.Done()
 }
 
-// close refuses everything new and closes what has not logged in.
-func (g *gate) close() {
+// close refuses everything new. It returns everybody who has not logged in: they
+// have to be ended.
+func (g *gate) close() (all []dropped) {
 	g.mu.Lock()
+	defer g.mu.Unlock()
 	g.closed = true
-	strangers := slices.Clone(g.pending)
-	g.mu.Unlock()
-	for _, c := range strangers {
-		c.closeCode.CompareAndSwap(0, closeGoingAway)
-		_ = c.Close()
+	for _, w := range g.crowds {
+		for at := w.silent.Front(); at != nil; at = at.Next() {
+			all = append(all, dropped{at.Value.(*conn), false})
+		}
+		for at := w.waiting.Front(); at != nil; at = at.Next() {
+			all = append(all, dropped{at.Value.(*conn), true})
+		}
 	}
+	for _, d := range all {
+		g.remove(d.conn)
+	}
+	for c := range g.turn {
+		all = append(all, dropped{c, false})
+	}
+	return all
 }
 
 func (g *gate) wait() { g.serving.Wait() }
 
-// networkOf returns what counts as one address: an IPv4 address, or the network
-// of 64 bits that one IPv6 customer has. What has no such address is one too.
-func networkOf(a net.Addr) netip.Prefix {
-	at, err := netip.ParseAddrPort(a.String())
-	if err != nil {
-		return netip.Prefix{}
+// queued counts the silent and waiting ones, and those whose turn it is.
+func (g *gate) queued() (silent, waiting, working int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, w := range g.crowds {
+		silent += w.silent.Len()
+		waiting += w.waiting.Len()
 	}
-	ip := at.Addr().Unmap().WithZone("")
-	bits := 64
-	if ip.Is4() {
-		bits = 32
-	}
-	p, _ := ip.Prefix(bits) // the zero one, like the others that have none
-	return p
+	return silent, waiting, g.working
 }

@@ -5,6 +5,7 @@ package broker
 import (
 	"errors"
 	"io"
+	"math"
 	"net"
 	"os"
 	"syscall"
@@ -38,6 +39,19 @@ func (in *socketIntake) next() (*buffer, error) {
 	return in.got, in.err
 }
 
+// now returns what has come in already, nil if there is nothing yet or never will be.
+func (in *socketIntake) now() *buffer {
+	in.got, in.err = nil, nil
+	err := in.raw.Read(func(fd uintptr) bool {
+		in.read(fd)
+		return true
+	})
+	if err != nil {
+		return nil
+	}
+	return in.got // an error comes again with the next read
+}
+
 // read tries once, and reports false if there is nothing yet.
 func (in *socketIntake) read(fd uintptr) bool {
 	b := borrow()
@@ -60,4 +74,13 @@ func (in *socketIntake) read(fd uintptr) bool {
 	}
 	b.giveBack()
 	return true
+}
+
+// mostFiles is how many files and sockets the process may have open.
+func mostFiles() int {
+	var l syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &l); err != nil || uint64(l.Cur) > math.MaxInt32 { //nolint:unconvert // signed on some systems
+		return math.MaxInt32
+	}
+	return int(l.Cur) //nolint:unconvert // as above
 }

@@ -24,6 +24,7 @@ const takeoverPause = time.Second
 func (b *Broker) login(cl *mqtt.Client, c *conn, pk *packets.Packet) *refused {
 	ctx, cancel := context.WithTimeout(context.Background(), sessionTime)
 	defer cancel()
+	revocations := b.revocations.Load()
 	who, err := b.options.Auth.Verify(ctx, string(pk.Connect.Password))
 	if err != nil {
 		return &refusedToken
@@ -34,8 +35,14 @@ func (b *Broker) login(cl *mqtt.Client, c *conn, pk *packets.Packet) *refused {
 	if !b.mayConnect(ctx, who.Site, c) {
 		return &refusedOrigin
 	}
+	if no := b.mayConnectAgain(who); no != nil {
+		return no
+	}
 	s := newSession(b, who, cl, c, pk)
 	boundKeepAlive(cl)
+	if b.hub.connection(s.device) != nil || b.logins.busy(s.device) {
+		b.gate.pause(c) // that may take its time, and nobody else waits for it
+	}
 	turn, err := b.logins.lock(ctx, s.device)
 	if err != nil {
 		b.options.Logger.Warn("session not opened", "device", s.device, "error", err)
@@ -46,7 +53,11 @@ func (b *Broker) login(cl *mqtt.Client, c *conn, pk *packets.Packet) *refused {
 		return &refusedForNow
 	}
 	b.takeOver(s)
-	if _, err := b.options.Auth.Verify(ctx, string(pk.Connect.Password)); err != nil { // revoked before the hub knew s
+	b.gate.resume(c)
+	if b.revocations.Load() != revocations { // perhaps of this token, before the hub knew s
+		_, err = b.options.Auth.Verify(ctx, string(pk.Connect.Password))
+	}
+	if err != nil {
 		b.hub.leave(s)
 		return &refusedToken
 	}
@@ -60,7 +71,6 @@ func (b *Broker) login(cl *mqtt.Client, c *conn, pk *packets.Packet) *refused {
 	b.stats.connects.Add(1)
 	c.session.Store(s)
 	c.loggedIn.Store(true)
-	b.gate.loggedIn(c)
 	return nil
 }
 

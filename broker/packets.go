@@ -20,18 +20,9 @@ const (
 var errPreamble = errors.New("first packet is not a CONNECT of acceptable size")
 
 // readPacket reads the next packet and decodes it. A packets.Code says how it
-// breaks the protocol. Until login it must be a CONNECT of acceptable size, before
-// there is room made for it.
+// breaks the protocol.
 func (b *Broker) readPacket(c *conn, version byte) (*packets.Packet, error) {
-	first, err := c.readByte()
-	if err != nil {
-		return nil, err
-	}
-	loggedIn := c.loggedIn.Load()
-	if !loggedIn && first != connectFlags {
-		return nil, errPreamble
-	}
-	length, err := c.readLength(loggedIn)
+	first, body, err := c.readRaw()
 	if err != nil {
 		return nil, err
 	}
@@ -39,12 +30,30 @@ func (b *Broker) readPacket(c *conn, version byte) (*packets.Packet, error) {
 	if err := pk.FixedHeader.Decode(first); err != nil {
 		return nil, err
 	}
-	pk.FixedHeader.Remaining = length
-	body, err := c.readBody(length)
-	if err != nil {
-		return nil, err
-	}
+	pk.FixedHeader.Remaining = len(body)
 	return pk, b.decode(c, pk, body)
+}
+
+// readRaw reads the next packet: its first byte, and what comes behind its length.
+// Until login it must be a CONNECT of acceptable size, before there is room made
+// for it.
+func (c *conn) readRaw() (first byte, body []byte, err error) {
+	if first, err = c.readByte(); err != nil {
+		return 0, nil, err
+	}
+	loggedIn := c.loggedIn.Load()
+	if !loggedIn && first != connectFlags {
+		return 0, nil, errPreamble
+	}
+	if err := new(packets.FixedHeader).Decode(first); err != nil {
+		return 0, nil, err
+	}
+	length, err := c.readLength(loggedIn)
+	if err != nil {
+		return 0, nil, err
+	}
+	body, err = c.readBody(length)
+	return first, body, err
 }
 
 // readLength reads the length of a packet, and refuses one that is too long as

@@ -17,30 +17,6 @@ const (
 	retryPauseMax = 500 * time.Millisecond
 )
 
-// The pace of a user's publishes, and how many users are remembered for that.
-const (
-	publishPeriod = 10 * time.Second
-	maxPublishers = 50_000
-)
-
-// keepPace waits when the user publishes too fast: nothing is refused, and the
-// client feels it by its acknowledgements. false means that the connection has
-// ended.
-func (in *inbound) keepPace(n int) bool {
-	s := in.session
-	wait := s.broker.publishing.Delay(userKey(s.who.Site, s.who.User), n)
-	if wait == 0 {
-		return true
-	}
-	s.broker.stats.slowed.Add(int64(n))
-	select {
-	case <-s.pump.ctx.Done():
-		return false
-	case <-time.After(wait):
-		return true
-	}
-}
-
 // record takes publishes in order: runs of drafts to one topic together, refusals
 // one by one. false means that the store could not write in time; what was not
 // acknowledged will be sent again by the client.

@@ -6,6 +6,7 @@ import "github.com/parley-chat/parley"
 // that is logging in meanwhile is refused: its token is verified again when its
 // connection is known here.
 func (b *Broker) Revoke(r parley.Revocation) {
+	b.revocations.Add(1) // before looking: who comes into the hub later sees it
 	for _, s := range b.hub.of(r) {
 		go s.disconnect(tokenExpired) // a slow reader must not hold up the others
 	}

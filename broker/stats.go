@@ -7,7 +7,11 @@ type Stats struct {
 	Connected        int64 // connections logged in now
 	Connects         int64 // logins
 	RefusedConnects  int64 // CONNECTs refused
+	LimitedConnects  int64 // of these, because their user or address connects too often
+	Silent           int64 // connections now that have not said CONNECT
+	Waiting          int64 // connections now whose turn to log in has not come
 	TurnedAway       int64 // connections closed because too many had not logged in
+	Abandoned        int64 // connections that their clients ended before their turn came
 	Takeovers        int64 // connections closed because their device connected again
 	Published        int64 // publishes acknowledged, refusals included
 	RefusedPublishes int64 // publishes refused for good
@@ -23,6 +27,7 @@ type Stats struct {
 
 type stats struct {
 	connected, connects, refusedConnects, turnedAway, takeovers atomic.Int64
+	limitedConnects, abandoned                                  atomic.Int64
 	published, refusedPublishes, recordRetries, slowed          atomic.Int64
 	delivered, acknowledged, tooBig, panics                     atomic.Int64
 	signals, signalsDropped                                     atomic.Int64
@@ -31,7 +36,9 @@ type stats struct {
 // Stats returns the counters.
 func (b *Broker) Stats() Stats {
 	s := &b.stats
+	silent, waiting, _ := b.gate.queued()
 	return Stats{
+		Silent: int64(silent), Waiting: int64(waiting), LimitedConnects: s.limitedConnects.Load(), Abandoned: s.abandoned.Load(),
 		Connected: s.connected.Load(), Connects: s.connects.Load(), RefusedConnects: s.refusedConnects.Load(),
 		TurnedAway: s.turnedAway.Load(), Takeovers: s.takeovers.Load(),
 		Published: s.published.Load(), RefusedPublishes: s.refusedPublishes.Load(), RecordRetries: s.recordRetries.Load(), Slowed: s.slowed.Load(),

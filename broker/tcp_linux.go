@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"encoding/binary"
 	"net"
 	"syscall"
 	"time"
@@ -25,4 +26,34 @@ func keepAliveTCP(c net.Conn) {
 	_ = raw.Control(func(fd uintptr) {
 		_ = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, tcpUserTimeout, 60_000)
 	})
+}
+
+// tcpEstablished is the state of a connection that neither side has ended.
+const tcpEstablished = 1
+
+// gone reports whether the peer is known to have ended the connection, though
+// nobody has read that far.
+func gone(c net.Conn) bool {
+	t, ok := c.(*net.TCPConn)
+	if !ok {
+		return false
+	}
+	raw, err := t.SyscallConn()
+	if err != nil {
+		return true
+	}
+	state := tcpEstablished
+	_ = raw.Control(func(fd uintptr) {
+		if info, err := syscall.GetsockoptInt(int(fd), syscall.IPPROTO_TCP, syscall.TCP_INFO); err == nil {
+			state = int(firstByte(info))
+		}
+	})
+	return state != tcpEstablished
+}
+
+// firstByte returns the byte of x that comes first in memory.
+func firstByte(x int) byte {
+	var b [8]byte
+	binary.NativeEndian.PutUint32(b[:], uint32(x))
+	return b[0]
 }

@@ -14,3 +14,6 @@ func keepAliveTCP(c net.Conn) {
 		_ = t.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 10 * time.Second, Count: 3})
 	}
 }
+
+// gone reports whether the peer is known to have ended the connection.
+func gone(net.Conn) bool { return false }

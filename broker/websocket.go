@@ -37,7 +37,8 @@ var writeBuffers = &sync.Pool{}
 
 var errNotBinary = errors.New("websocket frame is not binary")
 
-// upgrade turns a request into an MQTT connection.
+// upgrade turns a request into an MQTT connection, which counts as one of the
+// request's RemoteAddr.
 func (b *Broker) upgrade(w http.ResponseWriter, r *http.Request) {
 	u := websocket.Upgrader{
 		Subprotocols: []string{"mqtt"}, HandshakeTimeout: handshakeTimeout,
@@ -55,7 +56,7 @@ func (b *Broker) upgrade(w http.ResponseWriter, r *http.Request) {
 	c := b.wrap(ws.UnderlyingConn())
 	f := &frames{Conn: ws.UnderlyingConn(), ws: ws}
 	c.Conn, c.intake = f, f
-	c.origin = foreignOrigin(r)
+	c.network, c.origin = networkAt(r.RemoteAddr), foreignOrigin(r)
 	c.closeWith = func(code int) { sayGoodbye(ws, code) }
 	b.serve(c)
 }

@@ -1,7 +1,6 @@
 package access
 
 import (
-	"fmt"
 	"net/netip"
 	"sync"
 	"time"
@@ -137,19 +136,5 @@ func (l *failureLimiter) makeRoom() {
 }
 
 func tooManyFailures(after time.Duration) error {
-	return &limitedError{after: after, message: fmt.Sprintf("too many failed sign-ins; try again in %d minutes", int((after+time.Minute-1)/time.Minute))}
+	return parley.Limited(after, "too many failed sign-ins; try again in %d minutes", int((after+time.Minute-1)/time.Minute))
 }
-
-// limitedError is a CodeRateLimited that knows when it passes.
-type limitedError struct {
-	after   time.Duration
-	message string
-}
-
-func (e *limitedError) Error() string { return e.Unwrap().Error() }
-
-// RetryAfter returns how long the refusal lasts.
-func (e *limitedError) RetryAfter() time.Duration { return e.after }
-
-// Unwrap makes parley.ErrorOf find the refusal.
-func (e *limitedError) Unwrap() error { return parley.Errorf(parley.CodeRateLimited, "%s", e.message) }

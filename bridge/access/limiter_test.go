@@ -42,8 +42,7 @@ func TestFailuresAreLimitedPerAccount(t *testing.T) {
 
 	_, err := f.access.AgentSession(t.Context(), f.agentRequest())
 	expectCode(t, err, parley.CodeRateLimited)
-	var wait interface{ RetryAfter() time.Duration }
-	if !errors.As(err, &wait) || wait.RetryAfter() != 15*time.Minute {
+	if parley.ErrorOf(err).RetryAfter != 15*time.Minute {
 		t.Errorf("the refusal %v does not say how long it lasts", err)
 	}
 	f.clock.advance(15 * time.Minute)

@@ -1,9 +1,9 @@
 package access
 
 import (
-	"fmt"
 	"time"
 
+	"github.com/parley-chat/parley"
 	"github.com/parley-chat/parley/internal/pace"
 )
 
@@ -33,7 +33,7 @@ func (n newcomers) take(remoteIP string) error {
 		return nil
 	}
 	if wait := n.Take(key); wait > 0 {
-		return &limitedError{after: wait, message: fmt.Sprintf("too many new visitors from this address; try again in %d seconds", int((wait+time.Second-1)/time.Second))}
+		return parley.Limited(wait, "too many new visitors from this address; try again in %d seconds", parley.Seconds(wait))
 	}
 	return nil
 }

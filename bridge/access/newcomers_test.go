@@ -2,10 +2,8 @@ package access_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"testing"
-	"time"
 
 	"github.com/parley-chat/parley"
 	"github.com/parley-chat/parley/bridge/access"
@@ -31,9 +29,8 @@ func TestNewVisitorsAreLimited(t *testing.T) {
 	}
 	_, err = f.visitFrom("192.0.2.1", "")
 	expectCode(t, err, parley.CodeRateLimited)
-	var knows interface{ RetryAfter() time.Duration }
-	if !errors.As(err, &knows) || knows.RetryAfter() != access.NewVisitorsTime/access.NewVisitors {
-		t.Errorf("it passes after %v", knows)
+	if wait := parley.ErrorOf(err).RetryAfter; wait != access.NewVisitorsTime/access.NewVisitors {
+		t.Errorf("it passes after %v", wait)
 	}
 	if again, err := f.visitFrom("192.0.2.1", first.RefreshToken); err != nil || again.Identity.User != first.Identity.User {
 		t.Errorf("who was there before: %+v, %v", again.Identity, err)

@@ -17,7 +17,7 @@ import (
 //
 // It fails with CodeNotFound for an unknown site, CodeForbidden for a web origin
 // that the site does not list, CodeInvalid for a name that cannot be shown, and
-// CodeRateLimited, with a method RetryAfter() time.Duration, when its address makes
+// CodeRateLimited, with its RetryAfter, when its address makes
 // too many new visitors.
 func (a *Access) VisitorSession(ctx context.Context, r parley.VisitorRequest) (parley.Credentials, error) {
 	name, err := cleanName(r.Name)
@@ -55,7 +55,7 @@ func (a *Access) VisitorSession(ctx context.Context, r parley.VisitorRequest) (p
 // An unknown site or address and a wrong password are the same
 // CodeUnauthenticated, at the same cost. After 10 failures for one account or 50
 // from one address within 15 minutes it answers CodeRateLimited, also to the
-// right password; that error has a method RetryAfter() time.Duration.
+// right password, with its RetryAfter.
 func (a *Access) AgentSession(ctx context.Context, r parley.AgentRequest) (parley.Credentials, error) {
 	r.Email = cleanEmail(r.Email)
 	if !parley.ValidID(r.Site) || len(r.Email) > maxEmailBytes || len(r.Password) > MaxPasswordBytes {

@@ -16,6 +16,7 @@ type Stats struct {
 	Duplicates int64 // answered with the first one
 	Conflicts  int64 // refused: id used with other content
 	Stale      int64 // refused: the stream had changed
+	Writes     int64 // other writes, of sessions, cursors and rows
 	Applied    int64 // entries brought from the journal into the database
 	Failures   int64 // batches, transactions and checkpoints that failed
 	Recoveries int64 // times the database was opened again, or a journal segment begun, after a disk error
@@ -29,6 +30,7 @@ type Stats struct {
 type counters struct {
 	batches, jobs, lastBatch, entries atomic.Int64
 	duplicates, conflicts, stale      atomic.Int64
+	writes                            atomic.Int64
 	applied, failures, recoveries     atomic.Int64
 }
 
@@ -40,7 +42,7 @@ func (s *Store) Stats() Stats {
 	return Stats{
 		Batches: c.batches.Load(), Jobs: c.jobs.Load(), LastBatch: c.lastBatch.Load(), Entries: c.entries.Load(),
 		Duplicates: c.duplicates.Load(), Conflicts: c.conflicts.Load(), Stale: c.stale.Load(),
-		Applied: c.applied.Load(), Failures: c.failures.Load(), Recoveries: c.recoveries.Load(),
+		Writes: c.writes.Load(), Applied: c.applied.Load(), Failures: c.failures.Load(), Recoveries: c.recoveries.Load(),
 		Queued: len(s.appends) + len(s.queue), Pending: s.pending.unapplied(), PendingBytes: bytes, Segments: s.journal.Segments(),
 	}
 }

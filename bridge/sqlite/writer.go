@@ -194,6 +194,7 @@ func (w *writer) commit(batch []*job) {
 		s.health.busySince.Store(0)
 		if err == nil {
 			s.health.failing.Store(false)
+			s.counters.writes.Add(int64(len(batch)))
 			w.pages += 3 + 3*len(batch)
 			if some, _ := s.pending.unsynced(); some && !lazily(batch) {
 				w.letGo(s.pending.newestApplied()) // its fsync took them along

@@ -33,8 +33,16 @@ type config struct {
 	FrameAncestors []string      `env:"PARLEY_FRAME_ANCESTORS"`  // origins whose pages may show ours in a frame
 	ShutdownTime   time.Duration `env:"PARLEY_SHUTDOWN_TIMEOUT"` // bound of a graceful stop
 	SessionExpiry  time.Duration `env:"PARLEY_SESSION_EXPIRY"`   // bound of how long an absent device's session is kept
-	NewVisitors    int           `env:"PARLEY_NEW_VISITORS"`     // that one address may make at once, and again in 10 minutes; -1: no limit
-	PublishLimit   int           `env:"PARLEY_PUBLISH_LIMIT"`    // publishes of one user at once, and again in 10 s, beyond which they wait; -1: no limit
+	TokenLife      time.Duration `env:"PARLEY_TOKEN_LIFE"`       // of access tokens, which devices renew
+
+	// How often something may happen at once, and again in the time that is named. -1: no limit.
+	// Behind a proxy that PARLEY_TRUSTED_PROXIES does not name, everybody has its address.
+	NewVisitors         int `env:"PARLEY_NEW_VISITORS"`          // made from one address, in 10 minutes; more are refused
+	PublishLimit        int `env:"PARLEY_PUBLISH_LIMIT"`         // publishes of one user, in 10 s; more wait, or are refused by REST
+	AddressPublishLimit int `env:"PARLEY_PUBLISH_LIMIT_ADDRESS"` // publishes from one address, in 10 s; the same
+	ConnectLimit        int `env:"PARLEY_CONNECT_LIMIT"`         // MQTT connects of one user, in a minute; more are refused
+	AddressConnectLimit int `env:"PARLEY_CONNECT_LIMIT_ADDRESS"` // MQTT connects from one address, in a minute, a failed one counting for 20; the same
+	MaxPending          int `env:"PARLEY_MAX_PENDING"`           // connections that have not logged in; 0: 10,000, or half of the files that may be open
 
 	DemoSite    bool     `env:"PARLEY_DEMO_SITE"`    // make the demo site with its two agents; loopback only
 	DemoOrigins []string `env:"PARLEY_DEMO_ORIGINS"` // web origins of that site
@@ -44,7 +52,9 @@ func defaultConfig() config {
 	return config{
 		Data: "./data", HTTP: ":8080", MQTT: ":1883", Metrics: "127.0.0.1:9180",
 		LogLevel: slog.LevelInfo, LogFormat: "text", ShutdownTime: 10 * time.Second,
-		SessionExpiry: 30 * 24 * time.Hour, NewVisitors: access.NewVisitors, PublishLimit: broker.PublishLimit,
+		SessionExpiry: 30 * 24 * time.Hour, TokenLife: time.Hour, NewVisitors: access.NewVisitors,
+		PublishLimit: broker.PublishLimit, AddressPublishLimit: broker.AddressPublishLimit,
+		ConnectLimit: broker.ConnectLimit, AddressConnectLimit: broker.AddressConnectLimit,
 	}
 }
 
@@ -87,11 +97,19 @@ func (c *config) validate() error {
 	if c.SessionExpiry < time.Minute || c.SessionExpiry > parley.MaxSessionExpiry {
 		complain("PARLEY_SESSION_EXPIRY: must be between 1m and %s", parley.MaxSessionExpiry)
 	}
-	if c.PublishLimit == 0 {
-		complain("PARLEY_PUBLISH_LIMIT: must be above 0, or -1 for no limit")
+	if c.TokenLife < time.Second || c.TokenLife > 24*time.Hour {
+		complain("PARLEY_TOKEN_LIFE: must be between 1s and 24h")
 	}
-	if c.NewVisitors == 0 {
-		complain("PARLEY_NEW_VISITORS: must be above 0, or -1 for no limit")
+	if c.MaxPending < 0 {
+		complain("PARLEY_MAX_PENDING: must not be below 0")
+	}
+	for name, limit := range map[string]int{
+		"PARLEY_NEW_VISITORS": c.NewVisitors, "PARLEY_PUBLISH_LIMIT": c.PublishLimit, "PARLEY_PUBLISH_LIMIT_ADDRESS": c.AddressPublishLimit,
+		"PARLEY_CONNECT_LIMIT": c.ConnectLimit, "PARLEY_CONNECT_LIMIT_ADDRESS": c.AddressConnectLimit,
+	} {
+		if limit == 0 {
+			complain("%s: must be above 0, or -1 for no limit", name)
+		}
 	}
 	if _, err := c.proxies(); err != nil {
 		complain("PARLEY_TRUSTED_PROXIES: %v", err)

@@ -83,13 +83,18 @@ func (n *node) openStore(ctx context.Context) error {
 func (n *node) openRooms(ctx context.Context) error {
 	var err error
 	revoked := func(r parley.Revocation) { n.broker.Revoke(r) }
-	if n.access, err = access.New(ctx, n.store, access.Options{Revoked: revoked, NewVisitors: n.limit(n.config.NewVisitors)}); err != nil {
+	if n.access, err = access.New(ctx, n.store, access.Options{
+		Revoked: revoked, NewVisitors: n.limit(n.config.NewVisitors), TokenLife: n.config.TokenLife,
+	}); err != nil {
 		return err
 	}
 	n.sites = newSites(n.store)
 	n.broker = broker.New(broker.Options{
 		Auth: n.access, Sessions: n.store, Logger: n.log, AllowOrigin: n.sites.allowOrigin,
-		SessionExpiry: n.config.SessionExpiry, PublishLimit: n.limit(n.config.PublishLimit),
+		SessionExpiry: n.config.SessionExpiry,
+		PublishLimit:  n.limit(n.config.PublishLimit), AddressPublishLimit: n.limit(n.config.AddressPublishLimit),
+		ConnectLimit: n.limit(n.config.ConnectLimit), AddressConnectLimit: n.limit(n.config.AddressConnectLimit),
+		MaxPending: n.config.MaxPending,
 	})
 	if n.bridge, err = bridge.New(ctx, n.store, bridge.Options{Logger: n.log}, n.broker); err != nil {
 		return err
@@ -127,7 +132,7 @@ func (n *node) serveHTTP(ctx context.Context) error {
 		return err
 	}
 	server, err := api.New(api.Options{
-		Log: n.bridge, Access: n.access, Ready: n.bridge.Ready, MQTT: n.broker.Handler(),
+		Log: n.bridge, Access: n.access, Ready: n.bridge.Ready, MQTT: n.broker.Handler(), TakePublish: n.broker.TakePublish,
 		Origins: n.sites.origins, FrameAncestors: n.config.FrameAncestors, TrustedProxies: proxies,
 		Samples: n.samples(), Logger: n.log,
 	})
