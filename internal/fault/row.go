@@ -44,6 +44,8 @@ func Rows() []*Row {
 		{"stuck-readers", "200 readers: nothing read, 1 byte/s, tiny window", "15", "publish p99 within 20 %, cut ≤ 30 s, complete later", 6, 200, stuckReaders},
 		{"stampede", "server killed (-9), all devices come back at once", "16", "10,000 back ≤ 30 s, RSS ≤ 1.5 GB", 300, 10_000, stampede},
 		{"stampede-tls", "the same over TLS, a whole handshake for each", "16", "10,000 back ≤ 60 s, RSS ≤ 1.5 GB", 100, 10_000, stampedeTLS},
+		{"token-expiry", "tokens of 2 s end in mid-session, are renewed among publishes, and end while offline", "18", "closed ≤ 1 s after the end, no renewed connection ends", 4, 100, tokenExpiry},
+		{"revocation", "signed out, or the conversation claimed by another, while messages flood in; the same for a device that is away", "19", "100 runs each on TCP, WebSocket and REST: no byte 1 s after the call, none on resume", 4, 200, revocation},
 		{"takeover", "client identifiers of others, their variants, takeovers in a loop", "20", "all refused, victim undisturbed, ≤ 1 takeover/s of the own device", 20, 1000, takeover},
 		{"wills", "last wills: foreign topics, $SYS, wildcards, retained, 1 MB", "21", "all refused, none delivered", 14, 1000, wills},
 		{"retained", "retained publishes on every topic, empty ones too", "22", "none stored or delivered, memory level within 5 MB", 200, 100_000, retained},

@@ -75,9 +75,14 @@ func Connect(ctx context.Context, addr string, o Options) (c *Conn, sessionPrese
 	if err != nil {
 		return nil, false, fmt.Errorf("dial: %w", err)
 	}
+	return shakeHands(ctx, socket, secured(socket, o.TLS), o)
+}
+
+// shakeHands makes the MQTT handshake on what is made of a socket, until ctx ends.
+func shakeHands(ctx context.Context, socket, secured net.Conn, o Options) (c *Conn, sessionPresent bool, err error) {
 	stop := context.AfterFunc(ctx, func() { socket.Close() })
 	defer stop()
-	c = NewConn(secured(socket, o.TLS), o.Version)
+	c = NewConn(secured, o.Version)
 	sessionPresent, err = c.handshake(o)
 	if err != nil {
 		socket.Close()

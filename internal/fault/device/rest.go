@@ -226,6 +226,9 @@ func (r *REST) do(ctx context.Context, method, path, token string, request, answ
 	if resp.StatusCode/100 != 2 {
 		return refusal(resp.StatusCode, data)
 	}
+	if answer == nil {
+		return nil
+	}
 	if err := json.Unmarshal(data, answer); err != nil {
 		return fmt.Errorf("%s %s: decode answer: %w", method, path, err)
 	}
