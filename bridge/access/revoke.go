@@ -65,7 +65,9 @@ func (a *Access) SignOutUser(ctx context.Context, who parley.Identity, user stri
 }
 
 func (a *Access) revoke(ctx context.Context, r parley.Revocation) error {
-	r.Before = a.options.Now().UnixMilli() + 1 // those of this very millisecond, too
+	// Those of this very millisecond, too, and those that were issued before the
+	// clock was put back. Who is let in from now on has a token that counts as later.
+	r.Before = max(a.options.Now().Add(maxAhead).UnixMilli(), a.revoked.of(r.Site, r.User, r.Device)) + 1
 	if err := a.store.Revoke(ctx, r); err != nil {
 		return fmt.Errorf("revoke: %w", err)
 	}

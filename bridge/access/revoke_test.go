@@ -95,3 +95,21 @@ func TestRevokedIsTold(t *testing.T) {
 		t.Errorf("told of %+v", told)
 	}
 }
+
+// Tokens outlive a clock that is put back, until somebody signs them out.
+func TestTokensFromBeforeTheClockWasPutBack(t *testing.T) {
+	f := setup(t)
+	visitor := f.visitor(t)
+	f.clock.advance(-time.Hour)
+	f.expectOut(t, "an hour earlier", visitor, false)
+	if err := f.access.SignOut(t.Context(), visitor.Identity); err != nil {
+		t.Fatal(err)
+	}
+	f.expectOut(t, "signed out", visitor, true)
+	f.clock.advance(time.Hour)
+	f.expectOut(t, "when the clock is as before", visitor, true)
+	again := f.visitor(t)
+	f.expectOut(t, "a new one", again, false)
+	f.clock.advance(-time.Hour)
+	f.expectOut(t, "a new one, an hour earlier", again, false)
+}

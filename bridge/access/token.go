@@ -18,9 +18,11 @@ const (
 
 	// maxTokenBytes bounds what is parsed for a stranger.
 	maxTokenBytes = 8 << 10
-	// leeway forgives another node's clock for iat and nbf. An expired token is
-	// expired: its holder has had an hour to renew it.
-	leeway = 30 * time.Second
+	// maxAhead is how far a token may have been issued in the future: by another
+	// node, or by this one before its clock was put back. Whom that shut out would
+	// have lost, with the refresh token, who they are. An expired token is expired:
+	// its holder has had an hour to renew it.
+	maxAhead = 24 * time.Hour
 )
 
 // claims are what our tokens say.
@@ -71,7 +73,7 @@ func newTokens(key ed25519.PrivateKey, now func() time.Time) *tokens {
 			jwt.WithAudience(audience),
 			jwt.WithExpirationRequired(),
 			jwt.WithIssuedAt(),
-			jwt.WithLeeway(leeway),
+			jwt.WithLeeway(maxAhead),
 			jwt.WithStrictDecoding(),
 			jwt.WithTimeFunc(now),
 		)

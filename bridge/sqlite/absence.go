@@ -44,11 +44,13 @@ func (s *Store) AllLeft(ctx context.Context) error {
 	return nil
 }
 
-// Sweep ends at most limit sessions that have expired, and returns how many.
+// Sweep ends at most limit sessions that have expired, and returns how many. What
+// counts is the clock, not server time: if the clock was ahead for a while, that
+// stands still until it has caught up, and no session may end before its time.
 func (s *Store) Sweep(ctx context.Context, limit int) (swept int, err error) {
 	err = s.doLazily(ctx, limit, workFunc(func(w *writer) error {
 		var expired []string
-		err := w.each(`SELECT device FROM sessions WHERE away_since > 0 AND away_since + expiry * 1000 <= ? LIMIT ?`, []any{w.at, limit}, func(rows *sql.Rows) error {
+		err := w.each(`SELECT device FROM sessions WHERE away_since > 0 AND away_since + expiry * 1000 <= ? LIMIT ?`, []any{w.now, limit}, func(rows *sql.Rows) error {
 			var device string
 			err := rows.Scan(&device)
 			expired = append(expired, device)

@@ -1,6 +1,7 @@
 package sqlite_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -46,6 +47,43 @@ func TestSessionExpires(t *testing.T) {
 	equal(t, "on the second", fourth.Present, false)
 	equal(t, "subscriptions of an expired session", len(fourth.Subscriptions), 0)
 	equal(t, "cursors of an expired session", len(cursors(t, s, device, "a")), 0)
+}
+
+// No session ends before its time because the clock was wrong for a while, ahead or
+// behind, and was put right; with a restart in between or without.
+func TestWrongClockEndsNoSession(t *testing.T) {
+	for name, wrong := range map[string]time.Duration{"ahead": 2 * time.Hour, "behind": -2 * time.Hour} {
+		for _, restart := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, restart %t", name, restart), func(t *testing.T) {
+				c := &clock{at: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
+				dir := t.TempDir()
+				s := openAt(t, dir, c)
+				defer func() { must(t, s.Close()) }()
+				leave := func(device string) {
+					must(t, s.Leave(t.Context(), parley.SessionEnd{Device: device, Generation: connect(t, s, device, false).Generation, Expiry: time.Hour}))
+				}
+				jump := func(d time.Duration) {
+					c.at = c.at.Add(d)
+					if restart {
+						must(t, s.Close())
+						s = openAt(t, dir, c)
+					}
+					_, err := s.Append(t.Context(), "ste_a/c/cnv_a/messages", []parley.Entry{{ID: c.at.String(), Sender: "vis_a", Type: parley.EntryText}}, parley.ExpectAny)
+					must(t, err)
+				}
+				jump(0)
+				leave("ste_a.vis_a.dev_before")
+				jump(wrong)
+				leave("ste_a.vis_b.dev_meanwhile")
+				jump(-wrong + time.Hour - time.Second)
+				_, err := s.Sweep(t.Context(), 10)
+				must(t, err)
+				for _, device := range []string{"ste_a.vis_a.dev_before", "ste_a.vis_b.dev_meanwhile"} {
+					equal(t, device, connect(t, s, device, false).Present, true)
+				}
+			})
+		}
+	}
 }
 
 // Sessions that have expired are deleted, those that have not are left alone, and

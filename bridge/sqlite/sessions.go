@@ -41,7 +41,7 @@ func (w *writer) connect(device string, clean bool, expiry int64) (session parle
 	session.Device = device
 	if !clean {
 		if session.Present, err = w.find(`SELECT CASE epoch WHEN ? THEN seen ELSE 0 END, last_id FROM sessions WHERE device = ? AND expiry > 0 AND (away_since = 0 OR away_since + expiry * 1000 > ?)`,
-			[]any{w.store.epoch, device, w.at}, &session.Seen, &session.LastID); err != nil {
+			[]any{w.store.epoch, device, w.now}, &session.Seen, &session.LastID); err != nil {
 			return session, err
 		}
 	}

@@ -24,7 +24,8 @@ type writer struct {
 	store *Store
 	db    *database // nil while the store is down
 	batch []*job
-	at    int64 // server time of the running transaction
+	at    int64 // server time of the running transaction, which never falls
+	now   int64 // the clock's time then, which may
 	pages int   // written since the last checkpoint, about
 
 	streamIDs map[parley.Stream]int64
@@ -217,7 +218,8 @@ func (w *writer) commit(batch []*job) {
 
 // transact runs work in a transaction. When it fails, nothing of it stays.
 func (w *writer) transact(lazy bool, work func() error) error {
-	w.at = max(w.at, w.store.now().UnixMilli())
+	w.now = w.store.now().UnixMilli()
+	w.at = max(w.at, w.now)
 	if err := w.db.sync(!lazy); err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
