@@ -106,7 +106,8 @@ type Sessions interface {
 type Options struct {
 	Auth     Authenticator
 	Sessions Sessions
-	Logger   *slog.Logger // nil discards
+	Logger   *slog.Logger     // nil discards
+	Now      func() time.Time // the clock that tokens end by; nil means time.Now
 
 	// AllowOrigin reports whether web pages of origin may connect; at the
 	// upgrade site is empty and the question is whether any site allows it.
@@ -155,6 +156,9 @@ type Options struct {
 func (o *Options) setDefaults() {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
 	}
 	if o.AllowOrigin == nil {
 		o.AllowOrigin = func(context.Context, string, string) bool { return false }

@@ -57,7 +57,7 @@ func (s *session) expireAt(t time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.pump.ctx.Err() == nil { // else it has ended, and nobody would stop the timer
-		s.expires = time.AfterFunc(time.Until(t), func() { s.disconnect(tokenExpired) })
+		s.expires = time.AfterFunc(t.Sub(s.broker.options.Now()), func() { s.disconnect(tokenExpired) })
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/parley-chat/parley/bridge/access"
 	"github.com/parley-chat/parley/bridge/sqlite"
 	"github.com/parley-chat/parley/broker"
+	"github.com/parley-chat/parley/internal/clock"
 )
 
 // node is the assembled server. Tests start one on port 0.
@@ -71,7 +72,7 @@ func (n *node) close(ctx context.Context) error {
 }
 
 func (n *node) openStore(ctx context.Context) error {
-	store, err := sqlite.Open(ctx, sqlite.Options{Dir: n.config.Data, Logger: n.log})
+	store, err := sqlite.Open(ctx, sqlite.Options{Dir: n.config.Data, Logger: n.log, Now: clock.Now})
 	if err != nil {
 		return err
 	}
@@ -84,19 +85,19 @@ func (n *node) openRooms(ctx context.Context) error {
 	var err error
 	revoked := func(r parley.Revocation) { n.broker.Revoke(r) }
 	if n.access, err = access.New(ctx, n.store, access.Options{
-		Revoked: revoked, NewVisitors: n.limit(n.config.NewVisitors), TokenLife: n.config.TokenLife,
+		Now: clock.Now, Revoked: revoked, NewVisitors: n.limit(n.config.NewVisitors), TokenLife: n.config.TokenLife,
 	}); err != nil {
 		return err
 	}
 	n.sites = newSites(n.store)
 	n.broker = broker.New(broker.Options{
-		Auth: n.access, Sessions: n.store, Logger: n.log, AllowOrigin: n.sites.allowOrigin,
+		Auth: n.access, Sessions: n.store, Logger: n.log, Now: clock.Now, AllowOrigin: n.sites.allowOrigin,
 		SessionExpiry: n.config.SessionExpiry,
 		PublishLimit:  n.limit(n.config.PublishLimit), AddressPublishLimit: n.limit(n.config.AddressPublishLimit),
 		ConnectLimit: n.limit(n.config.ConnectLimit), AddressConnectLimit: n.limit(n.config.AddressConnectLimit),
 		MaxPending: n.config.MaxPending,
 	})
-	if n.bridge, err = bridge.New(ctx, n.store, bridge.Options{Logger: n.log}, n.broker); err != nil {
+	if n.bridge, err = bridge.New(ctx, n.store, bridge.Options{Logger: n.log, Now: clock.Now}, n.broker); err != nil {
 		return err
 	}
 	n.onClose("bridge", func(context.Context) error { return n.bridge.Close() })
@@ -132,7 +133,7 @@ func (n *node) serveHTTP(ctx context.Context) error {
 		return err
 	}
 	server, err := api.New(api.Options{
-		Log: n.bridge, Access: n.access, Ready: n.bridge.Ready, MQTT: n.broker.Handler(), TakePublish: n.broker.TakePublish,
+		Log: n.bridge, Access: n.access, Ready: n.bridge.Ready, MQTT: n.broker.Handler(), Now: clock.Now, TakePublish: n.broker.TakePublish,
 		Origins: n.sites.origins, FrameAncestors: n.config.FrameAncestors, TrustedProxies: proxies,
 		Samples: n.samples(), Logger: n.log,
 	})

@@ -6,12 +6,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os/exec"
+	"slices"
+	"strconv"
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/parley-chat/parley/internal/fault/leash"
 )
 
 // What the provisioned site is called, see DemoSite.
@@ -39,6 +44,7 @@ type Config struct {
 	Binary string   // of parley, see Build
 	Data   string   // the data folder, kept over restarts
 	Env    []string // "KEY=value", on top of this process's environment
+	Prefix []string // command line that the server is started by, such as prlimit's
 	// HTTP, MQTT and Metrics are addresses to listen on. Empty ones become free
 	// ports of the loopback interface, the same over all restarts.
 	HTTP, MQTT, Metrics string
@@ -65,7 +71,7 @@ func New(config Config) (*Server, error) {
 		if *addr != "" {
 			continue
 		}
-		free, err := freeAddr()
+		free, err := FreeAddr(context.Background(), "127.0.0.1")
 		if err != nil {
 			return nil, err
 		}
@@ -78,14 +84,25 @@ func New(config Config) (*Server, error) {
 	}, nil
 }
 
-// freeAddr finds a port that nobody listens on just now.
-func freeAddr() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", fmt.Errorf("find a free port: %w", err)
+// Ports below those that systems give to whoever connects: one of these is not taken
+// while its server is being killed and started again.
+const (
+	firstPort = 10_000
+	manyPorts = 20_000
+	portTries = 100
+)
+
+// FreeAddr finds a port of a host of ours that nobody listens on just now.
+func FreeAddr(ctx context.Context, host string) (string, error) {
+	var err error
+	for range portTries {
+		var l net.Listener
+		addr := net.JoinHostPort(host, strconv.Itoa(firstPort+rand.IntN(manyPorts)))
+		if l, err = (&net.ListenConfig{}).Listen(ctx, "tcp", addr); err == nil {
+			return addr, l.Close()
+		}
 	}
-	defer l.Close()
-	return l.Addr().String(), nil
+	return "", fmt.Errorf("find a free port: %w", err)
 }
 
 // URL is the base of the server's HTTP addresses, without a slash at the end.
@@ -141,20 +158,26 @@ func (s *Server) Launch() error {
 		return errors.New("start server: it is running")
 	}
 	c := s.config
-	cmd := exec.Command(c.Binary, "serve", "--data", c.Data, "--http", c.HTTP, "--mqtt", c.MQTT, "--metrics", c.Metrics)
+	argv := append(slices.Clone(c.Prefix), c.Binary, "serve", "--data", c.Data, "--http", c.HTTP, "--mqtt", c.MQTT, "--metrics", c.Metrics)
+	cmd := exec.Command(argv[0], argv[1:]...)
 	s.mu.Lock()
 	cmd.Env = append(append(cmd.Environ(), c.Env...), s.armed...)
 	s.mu.Unlock()
 	cmd.Stderr = &s.stderr
 	started := time.Now()
-	if err := cmd.Start(); err != nil {
-		return fmt.Errorf("start server: %w", err)
-	}
-	exited := make(chan struct{})
+	exited, failed := make(chan struct{}), make(chan error)
 	go func() {
 		defer close(exited)
-		_ = cmd.Wait() // a killed process is what we are here for; ProcessState tells the rest
+		defer leash.Hold(cmd)()
+		err := cmd.Start()
+		failed <- err
+		if err == nil {
+			_ = cmd.Wait() // a killed process is what we are here for; ProcessState tells the rest
+		}
 	}()
+	if err := <-failed; err != nil {
+		return fmt.Errorf("start server: %w", err)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.cmd, s.exited, s.started = cmd, exited, started
