@@ -142,6 +142,29 @@ func TestProjectionHealsAfterACrash(t *testing.T) {
 	w.say(lilei, "c07", draft(9))
 }
 
+// What a mark has told about a conversation must not hide from the restart that the
+// conversation, with its notes, has changed hands meanwhile.
+func TestHandOverBehindAMarkHealsAfterACrash(t *testing.T) {
+	w := newWorld(t)
+	w.say(ann, "c1", draft(1))
+	w.claim(lilei, "c1")
+	w.jot(lilei, "c1", draft(2))
+	w.close()
+	w.open()
+	for seq := range int64(2) {
+		w.mark(lilei, "c1", 2+seq, 1+seq)
+	}
+	w.claim(boss, "c1")
+	w.closeStore() // as above
+	_ = w.bridge.Close()
+	w.open()
+	w.expectNotes(boss, 0, parley.StreamHead{Stream: parley.NotesOf(boss.Site, "c1"), Seq: 1})
+	w.expectNotes(lilei, 0)
+	if m := w.conversation(boss, "c1").Marks.Of(lilei.User); m.Delivered != 3 || m.Read != 2 || m.Count != 1 {
+		t.Errorf("the mark is %+v", m)
+	}
+}
+
 func TestEntriesFromMemoryAndStoreAreTheSame(t *testing.T) {
 	w := newWorld(t)
 	const n = 400 // more than the tail cache holds

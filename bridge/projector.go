@@ -192,7 +192,7 @@ func (p *projector) recover(ctx context.Context, f *folds) error {
 	}
 	p.saved = saved
 	p.position = saved
-	seen := map[parley.Stream]bool{}
+	seen, marks := map[parley.Stream]bool{}, recovered{}
 	var last *parley.Entry
 	for {
 		page, err := p.store.EntriesSince(ctx, saved-recoverMargin.Milliseconds(), last, recoverPage)
@@ -200,12 +200,13 @@ func (p *projector) recover(ctx context.Context, f *folds) error {
 			return err
 		}
 		if len(page) == 0 {
+			if err := p.recoverMarks(ctx, f, marks); err != nil {
+				return err
+			}
 			return p.flush(ctx)
 		}
 		for i := range page {
-			if err := p.recoverMark(ctx, f, &page[i]); err != nil {
-				return err
-			}
+			marks.take(&page[i])
 			if r, ok := registerOf(&page[i]); ok {
 				p.set(r)
 			}
@@ -270,20 +271,6 @@ func (p *projector) recoverStream(ctx context.Context, f *folds, stream parley.S
 	if c.Control > saved.Control { // its notes may have changed hands
 		return p.recoverNotes(ctx, f, site, id)
 	}
-	return nil
-}
-
-// recoverMark folds a mark again. It may be there already.
-func (p *projector) recoverMark(ctx context.Context, f *folds, e *parley.Entry) error {
-	body, ok := markOf(e)
-	if !ok || e.Stream.Kind() != parley.TopicEvents {
-		return nil
-	}
-	c, err := f.load(ctx, e.Stream.Site(), body.Conversation)
-	if err != nil || !c.Exists() {
-		return err
-	}
-	p.add(c.Marked(e.Sender, body, e.At))
 	return nil
 }
 
