@@ -28,8 +28,8 @@ func appKill(ctx context.Context, l *Lab) error {
 			}
 			defer a.end()
 			reader.Follow(a.part.Conversation, 0)
-			if err := w.rest.Claim(ctx, agent, a.part.Conversation); err != nil {
-				return fmt.Errorf("claim: %w", err)
+			if err := w.claim(ctx, agent, a.part.Conversation); err != nil {
+				return err
 			}
 			apps = append(apps, a)
 		}

@@ -29,7 +29,7 @@ func damage(ctx context.Context, l *Lab) error {
 			return fmt.Errorf("set up: %w", err)
 		}
 		w.write(500)
-		if err := w.drain(ctx); err != nil {
+		if err := w.quiet(ctx); err != nil {
 			return err
 		}
 		var err error

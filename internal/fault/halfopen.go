@@ -103,7 +103,7 @@ func (silenced) Pending() int { return 0 }
 // nobody takes over: until no more sessions are connected than live ones.
 func (r *remote) awaitFreed(ctx context.Context, gone time.Time) error {
 	w := r.world
-	alive := float64(2 * w.Rounds) // friends, and readers that came back
+	alive := float64(2*w.Rounds + w.residents()) // friends, and readers that came back
 	return await(ctx, freedLimit+drainTimeout, func() string {
 		n, err := w.metric(ctx, "parley_mqtt_connections")
 		if err != nil || n > alive {

@@ -171,6 +171,7 @@ func (h *hours) visits(ctx context.Context) {
 		for _, d := range h.subscribers {
 			d.Follow(p.Conversation, 0)
 		}
+		h.household.joins(p.Conversation)
 		for n := range visitWords {
 			p.Send(fmt.Sprintf("question %d", n+1))
 		}
@@ -202,7 +203,7 @@ func (w *world) comer(ctx context.Context, kind device.Kind) (*device.Subscriber
 	}
 	d := device.NewSubscriberOf(kind, w.endpoint(), s, 100)
 	w.subscribers = append(w.subscribers, d)
-	w.readers = append(w.readers, d)
+	w.hear(d)
 	there, leave := context.WithCancel(ctx)
 	var visit sync.WaitGroup
 	visit.Go(func() { d.Run(there) })

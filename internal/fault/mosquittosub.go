@@ -44,52 +44,63 @@ func mosquittoSub(ctx context.Context, l *Lab) error {
 	})
 }
 
-// away is a device of mosquitto_sub that comes and goes.
-type away struct {
+// sometimes is a device that comes and goes.
+type sometimes struct {
 	*device.Subscriber
 	world *world
-	owed  checker.Record
 	end   context.CancelFunc
 	ended chan struct{}
 }
 
-func (a *away) start(ctx context.Context) {
-	ctx, a.end = context.WithCancel(ctx)
-	a.ended = make(chan struct{})
-	a.world.devices.Go(func() {
-		defer close(a.ended)
-		a.Subscriber.Run(ctx)
+func (s *sometimes) start(ctx context.Context) {
+	ctx, s.end = context.WithCancel(ctx)
+	s.ended = make(chan struct{})
+	s.world.devices.Go(func() {
+		defer close(s.ended)
+		s.Subscriber.Run(ctx)
 	})
 }
 
-// stop makes it say good-bye, and waits for what it prints.
-func (a *away) stop() {
-	a.end()
-	<-a.ended
+// stop makes it end its connection, mosquitto_sub with a good-bye, and waits for what
+// that prints.
+func (s *sometimes) stop() {
+	s.end()
+	<-s.ended
 }
 
-// mosquitto starts a mosquitto_sub beside a visitor who writes. It does not
-// tell when it has subscribed, so it is owed what comes behind the first entry
-// that it shows.
+// away is a device of mosquitto_sub that comes and goes.
+type away struct {
+	sometimes
+	owed checker.Record
+}
+
+// mosquitto starts a mosquitto_sub, which does not tell when it has subscribed,
+// beside a visitor who writes.
 func (w *world) mosquitto(ctx context.Context, kind device.Kind) (*away, error) {
 	p, err := w.visitor(ctx, device.Raw5, w.endpoint(), 50)
 	if err != nil {
 		return nil, err
 	}
+	return w.beside(ctx, kind, p)
+}
+
+// beside starts another device of the visitor who writes with p. It is owed what comes
+// behind the first entry that it shows.
+func (w *world) beside(ctx context.Context, kind device.Kind, p *device.Publisher) (*away, error) {
 	session, err := w.rest.SameVisitor(ctx, server.SiteKey, p.Session)
 	if err != nil {
 		return nil, err
 	}
-	a := &away{world: w, Subscriber: device.NewSubscriberOf(kind, w.endpoint(), session, 0)}
+	a := &away{sometimes: sometimes{Subscriber: device.NewSubscriberOf(kind, w.endpoint(), session, 0), world: w}}
 	a.start(ctx)
 	err = await(ctx, setupTimeout, func() string {
 		if a.Subscriber.Shown(p.Conversation) > 0 {
 			return ""
 		}
 		if p.Pending() == 0 {
-			p.Send("is mosquitto_sub there?")
+			p.Send("is anybody there?")
 		}
-		return fmt.Sprintf("mosquitto_sub shows nothing: %v", a.Subscriber.Err())
+		return fmt.Sprintf("a device shows nothing: %v", a.Subscriber.Err())
 	})
 	if err != nil {
 		a.stop()

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"sync"
 	"time"
@@ -42,20 +41,11 @@ func (l *Lab) networked(ctx context.Context, act func(context.Context, *world) e
 	}
 	config.Env = []string{"PARLEY_DEMO_SITE=0"}
 	for _, addr := range []*string{&config.HTTP, &config.MQTT} {
-		if *addr, err = freeAddr(ctx, host.Server()); err != nil {
+		if *addr, err = server.FreeAddr(ctx, host.Server()); err != nil {
 			return err
 		}
 	}
 	return l.within(ctx, config, act)
-}
-
-func freeAddr(ctx context.Context, host string) (string, error) {
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", host+":0")
-	if err != nil {
-		return "", fmt.Errorf("find a free port: %w", err)
-	}
-	defer listener.Close()
-	return listener.Addr().String(), nil
 }
 
 // remote is a visitor behind a cable: a device that writes and one that reads,

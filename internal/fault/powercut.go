@@ -84,12 +84,24 @@ func (l *Lab) disk(ctx context.Context) (*powered, error) {
 	return d, nil
 }
 
-func (d *powered) cut(seed uint64) (lost int, err error) {
-	if _, err := fmt.Fprintf(d.in, "cut %d\n", seed); err != nil {
-		return 0, fmt.Errorf("cut the power: %w", err)
+func (d *powered) cut(seed uint64) (lost int, err error) { return d.tell("cut", seed) }
+
+// fail makes every fsync fail, or work again.
+func (d *powered) fail(failing bool) error {
+	number := uint64(0)
+	if failing {
+		number = 1
+	}
+	_, err := d.tell("fail", number)
+	return err
+}
+
+func (d *powered) tell(word string, number uint64) (answer int, err error) {
+	if _, err := fmt.Fprintf(d.in, "%s %d\n", word, number); err != nil {
+		return 0, fmt.Errorf("tell the disk: %w", err)
 	}
 	if !d.out.Scan() {
-		return 0, fmt.Errorf("cut the power: %w", io.ErrUnexpectedEOF)
+		return 0, fmt.Errorf("tell the disk: %w", io.ErrUnexpectedEOF)
 	}
 	return strconv.Atoi(d.out.Text())
 }

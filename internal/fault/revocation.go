@@ -27,7 +27,8 @@ const (
 // the agent from a second later on, over TCP, WebSocket or REST, and a device that
 // is away gets nothing of it when it comes back.
 func revocation(ctx context.Context, l *Lab) error {
-	return l.within(ctx, server.Config{}, func(ctx context.Context, w *world) error {
+	// Without a household, whose agent would be signed out as well.
+	return l.alone(ctx, server.Config{}, func(ctx context.Context, w *world) error {
 		colleague, err := w.rest.Agent(ctx, server.Site, server.SecondEmail, server.Password)
 		if err != nil {
 			return err

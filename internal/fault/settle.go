@@ -12,13 +12,13 @@ import (
 // what it is owed, and adds the checker's verdict to the result. A device that
 // does not catch up is not an error: the report says what it lacks.
 func (w *world) settle(ctx context.Context) error {
-	for _, stop := range w.bystanders {
-		stop()
-	}
-	if err := w.drain(ctx); err != nil {
+	if err := w.quiet(ctx); err != nil {
 		return err
 	}
 	streams, err := w.read(ctx)
+	if err == nil && w.household != nil {
+		streams, err = w.household.read(ctx, streams)
+	}
 	if err != nil {
 		return err
 	}
@@ -31,6 +31,17 @@ func (w *world) settle(ctx context.Context) error {
 	}
 	w.judge(streams)
 	return ctx.Err()
+}
+
+// quiet stops those who write by themselves, and waits until everything is settled.
+func (w *world) quiet(ctx context.Context) error {
+	for _, stop := range w.bystanders {
+		stop()
+	}
+	if err := w.drain(ctx); err != nil || w.household == nil {
+		return err
+	}
+	return w.household.drain(ctx)
 }
 
 // drain waits until every message is settled.

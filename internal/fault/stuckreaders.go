@@ -162,7 +162,7 @@ func (s *stuckReader) behaveBadly(ctx context.Context) {
 // everybody come back and read properly. Whether a connection is cut is for the
 // server to say: its FIN is stuck behind what is not read.
 func (w *world) recover(ctx context.Context, stuck []*stuckReader) error {
-	alive := float64(3) // the bystander's two, and who floods
+	alive := float64(3 + w.residents()) // the bystander's two, and who floods
 	for _, s := range stuck {
 		if s.way == acksNothing { // nothing is stuck there: the window is the reader's own business
 			alive++

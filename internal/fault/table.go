@@ -24,15 +24,16 @@ func (s *Session) write(results []*Result) error {
 	b.WriteString(`# What was injected, and what it cost
 
 Written by ` + "`make soak`" + `, which runs ` + "`parley fault`" + `: real servers, real clients, and a checker that reads only
-what senders and devices wrote down and what REST returns. *Messages* are acknowledged ones. Lost, doubled,
-reordered and other (gaps, changed, unexplained, rows' own findings) must be 0. A limit is in brackets; what is
-beyond it is in bold. A seed repeats the choices of a row: ` + "`parley fault ROW --seed SEED`" + `.
+what senders and devices wrote down and what REST returns (and the server to a fresh device: users' events).
+*Messages* are acknowledged ones; what else was acknowledged is in the next column. Lost, doubled, reordered and
+other (gaps, changed, unexplained, rows' own findings) must be 0. A limit is in brackets; what is beyond it is in
+bold. A seed repeats the choices of a row: ` + "`parley fault ROW --seed SEED`" + `.
 
 `)
 	where := fmt.Sprintf("%s, commit %s, %s.\n\n", time.Now().UTC().Format(time.DateOnly), or(s.Commit, "unknown"), machine())
 	b.WriteString(where)
-	b.WriteString("| row | fault | rounds | messages | lost | doubled | reordered | other | measured | took | seed |\n" +
-		"|---|---|---:|---:|---:|---:|---:|---:|---|---:|---|\n")
+	b.WriteString("| row | fault | rounds | messages | marks, registers | lost | doubled | reordered | other | measured | took | seed |\n" +
+		"|---|---|---:|---:|---:|---:|---:|---:|---:|---|---:|---|\n")
 	lines := linesOf(s.Results, where)
 	for _, r := range results {
 		lines[r.Row.Name] = r.row()
@@ -90,8 +91,8 @@ func (r *Result) row() string {
 		}
 		measured = append(measured, text)
 	}
-	return fmt.Sprintf("| %s | %s | %d | %d | %d | %d | %d | %d | %s | %.0f s | `%#x` |\n",
-		r.Row.Name, r.Row.Fault, r.Rounds, c.Acked, c.Lost, c.Doubled, c.Reordered,
+	return fmt.Sprintf("| %s | %s | %d | %d | %d, %d | %d | %d | %d | %d | %s | %.0f s | `%#x` |\n",
+		r.Row.Name, r.Row.Fault, r.Rounds, c.Acked, c.Marks, c.Registers, c.Lost, c.Doubled, c.Reordered,
 		c.Gaps+c.Changed+c.Unexplained+len(r.Problems()), strings.Join(measured, ", "), r.Took.Seconds(), r.Seed)
 }
 

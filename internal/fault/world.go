@@ -28,11 +28,13 @@ type world struct {
 	lock    sync.Mutex // guards what follows where several goroutines add to it
 	closers []func()
 
+	household   *household // nil where there is none
 	streams     []stream
 	writers     []writer
 	readers     []reader
 	bystanders  []func()                  // stop those who write by themselves
 	journals    []func() []checker.Record // of others
+	journal     checker.Journal           // of what the row itself sends
 	publishers  []*device.Publisher       // the writers among us
 	subscribers []*device.Subscriber      // the readers among us
 }
@@ -79,7 +81,7 @@ func (l *Lab) open(ctx context.Context, config server.Config) (*world, context.C
 	if len(config.Env) == 0 {
 		config.Env = []string{server.DemoSite}
 	}
-	config.Env = append(config.Env, "PARLEY_LOG=warn")
+	config.Env = append([]string{"PARLEY_LOG=warn"}, config.Env...)
 	s, err := server.New(config)
 	if err != nil {
 		return nil, nil, err
@@ -90,12 +92,24 @@ func (l *Lab) open(ctx context.Context, config server.Config) (*world, context.C
 		cancel()
 		return nil, nil, err
 	}
-	return &world{Lab: l, server: s, cable: cable, rest: device.NewREST(s.URL()), cancel: cancel}, ctx, nil
+	w := &world{Lab: l, server: s, cable: cable, rest: device.NewREST(s.URL()), cancel: cancel}
+	w.journals = append(w.journals, w.journal.Records)
+	return w, ctx, nil
 }
 
-// within opens a world, starts the server, lets act make the trouble, and
-// judges what was written down.
+// within opens a world with a household in it, starts the server, lets act make the
+// trouble, and judges what was written down.
 func (l *Lab) within(ctx context.Context, config server.Config, act func(context.Context, *world) error) error {
+	return l.alone(ctx, config, func(ctx context.Context, w *world) error {
+		if err := w.moveIn(ctx); err != nil {
+			return err
+		}
+		return act(ctx, w)
+	})
+}
+
+// alone is within without a household.
+func (l *Lab) alone(ctx context.Context, config server.Config, act func(context.Context, *world) error) error {
 	w, ctx, err := l.open(ctx, config)
 	if err != nil {
 		return err
@@ -146,7 +160,7 @@ func (w *world) subscribe(ctx context.Context, kind device.Kind, s *device.Sessi
 	d := device.NewSubscriberOf(kind, e, s, 100)
 	w.devices.Go(func() { d.Run(ctx) })
 	w.subscribers = append(w.subscribers, d)
-	w.readers = append(w.readers, d)
+	w.hear(d)
 	return d, await(ctx, setupTimeout, func() string {
 		select {
 		case <-d.Subscribed():
@@ -155,6 +169,15 @@ func (w *world) subscribe(ctx context.Context, kind device.Kind, s *device.Sessi
 			return fmt.Sprintf("a device is not subscribed: %v", d.Err())
 		}
 	})
+}
+
+// hear makes a device's journal count.
+func (w *world) hear(d *device.Subscriber) {
+	if w.household != nil && d.Session.User == w.household.agent.Session.User {
+		w.readers = append(w.readers, neighbour{d, w.household.conversation})
+		return
+	}
+	w.readers = append(w.readers, d)
 }
 
 // visitor opens a conversation with a new visitor's first message and returns
@@ -200,8 +223,8 @@ func (w *world) crew(ctx context.Context, readers, writers []device.Kind, window
 		if agent == nil {
 			continue
 		}
-		if err := w.rest.Claim(ctx, agent, p.Conversation); err != nil {
-			return fmt.Errorf("claim: %w", err)
+		if err := w.claim(ctx, agent, p.Conversation); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -16,12 +16,17 @@ import (
 //   - everything acknowledged is stored; what was refused is not, and nothing is
 //     that nobody sent;
 //   - messages of one device stand in the order in which it first sent them;
-//   - each device has shown exactly what it is owed, in the stream's order.
+//   - each device has shown exactly what it is owed, in the stream's order;
+//   - the marks that are left are the highest that were acknowledged, and never
+//     fell for anybody;
+//   - a register was set only by who knew its version, and is what the last entry
+//     says; who came too late was told what it is.
 //
 // Messages of users without a journal, and control entries, are not traced to
 // a sender.
 func Check(journals []Record, streams []Stream) *Report {
-	c := &check{report: &Report{}, stored: map[string]*stream{}}
+	c := &check{report: &Report{}, stored: map[string]*stream{}, sent: map[message]json.RawMessage{}}
+	c.readSent(journals)
 	for _, s := range streams {
 		c.stored[s.Conversation] = c.readStream(s)
 	}
@@ -31,6 +36,11 @@ func Check(journals []Record, streams []Stream) *Report {
 		c.checkDevice(d, devices[d])
 	}
 	c.checkOrigins(journals, streams)
+	c.checkMarks(journals, streams)
+	for _, s := range streams {
+		c.checkRegisters(s)
+	}
+	c.checkTold(journals)
 	return c.report
 }
 
@@ -42,11 +52,27 @@ type stream struct {
 	entries  []parley.Entry
 	bySeq    map[int64]*parley.Entry
 	byAuthor map[author]*parley.Entry
+	own      map[string]int64 // by sender: the newest entry; see ownMessages
 }
+
+// message names a message of all.
+type message struct{ conversation, sender, id string }
 
 type check struct {
 	report *Report
 	stored map[string]*stream
+	sent   map[message]json.RawMessage // bodies, as they were sent first
+}
+
+// readSent takes up what was sent, for which no stream is needed.
+func (c *check) readSent(journals []Record) {
+	for _, r := range journals {
+		key := message{r.Conversation, r.User, r.ID}
+		if _, again := c.sent[key]; again || r.Event != Sent || r.Type == parley.EntryMarked {
+			continue
+		}
+		c.sent[key] = r.Body
+	}
 }
 
 func byDevice(records []Record) (devices map[string][]Record, order []string) {
@@ -98,17 +124,18 @@ func (c *check) lookup(conversation, sender, id string) *parley.Entry {
 
 // checkOrigins finds stored messages that their sender did not send.
 func (c *check) checkOrigins(journals []Record, streams []Stream) {
-	type message struct{ conversation, sender, id string }
-	sent, known := map[message]bool{}, map[string]bool{}
+	known := map[string]bool{}
 	for _, r := range journals {
 		if r.Event == Sent {
-			sent[message{r.Conversation, r.User, r.ID}] = true
 			known[r.User] = true
 		}
 	}
 	for _, s := range streams {
 		for _, e := range s.Entries {
-			if known[e.Sender] && !sent[message{s.Conversation, e.Sender, e.ID}] {
+			if e.Type == parley.EntryMarked {
+				continue // who has not sent a mark is found by checkMarks
+			}
+			if _, sent := c.sent[message{s.Conversation, e.Sender, e.ID}]; known[e.Sender] && !sent {
 				c.report.find(&c.report.Unexplained, "%s: seq %d (message %s) was never sent by %s", s.Conversation, e.Seq, e.ID, e.Sender)
 			}
 		}
@@ -117,9 +144,9 @@ func (c *check) checkOrigins(journals []Record, streams []Stream) {
 
 // sameBody compares two bodies as JSON, so that spacing and the order of keys
 // do not matter. An absent body is an empty object.
-func sameBody(a, b json.RawMessage) bool {
-	return reflect.DeepEqual(decoded(a), decoded(b))
-}
+func sameBody(a, b json.RawMessage) bool { return equal(decoded(a), decoded(b)) }
+
+func equal(a, b any) bool { return reflect.DeepEqual(a, b) }
 
 func decoded(body json.RawMessage) any {
 	if len(body) == 0 {

@@ -42,6 +42,10 @@ func refused(id string) checker.Record {
 	return checker.Record{Device: "phone", Event: checker.Refused, Conversation: conv, ID: id}
 }
 
+func told(id string) checker.Record {
+	return checker.Record{Device: "phone", User: "vis_1", Event: checker.Told, Conversation: "vis_1", ID: id, Code: parley.CodeForbidden}
+}
+
 func follows(after int64) checker.Record {
 	return checker.Record{Device: "tablet", Event: checker.Follows, Conversation: conv, Seq: after}
 }
@@ -145,6 +149,21 @@ func TestCheck(t *testing.T) {
 			"refused and not stored",
 			[]checker.Record{sent(a.ID), refused(a.ID)}, stored(opened),
 			checker.Report{Sent: 1, Stored: 1},
+		},
+		{
+			"acknowledged without a position and refused on errors, as MQTT 3.1.1 does",
+			[]checker.Record{sent(a.ID), acked(a.ID, 0), told(a.ID)}, stored(opened),
+			checker.Report{Sent: 1, Stored: 1},
+		},
+		{
+			"refused on errors, yet stored",
+			[]checker.Record{sent(a.ID), acked(a.ID, 0), told(a.ID)}, stored(opened, a),
+			checker.Report{Sent: 1, Stored: 2, Unexplained: 1},
+		},
+		{
+			"acknowledged at a position, refused on errors, not stored",
+			[]checker.Record{sent(a.ID), acked(a.ID, 2), told(a.ID)}, stored(opened),
+			checker.Report{Sent: 1, Acked: 1, Stored: 1, Lost: 1},
 		},
 		{
 			"acknowledged without being sent",

@@ -30,6 +30,12 @@ const (
 	// Follows: from here on the device is owed every entry of the conversation
 	// with a seq above Seq.
 	Follows Event = "follows"
+	// Told: the device has read a refusal on its errors topic: ID, Code, and with
+	// a stale register Current.
+	Told Event = "told"
+	// Viewed: the state of a conversation has told the device how far a user, the
+	// Sender, has got: Delivered and Read.
+	Viewed Event = "viewed"
 	// Shown: the device has shown the entry Seq. Dropping repeated deliveries by
 	// seq comes before; a line here is what a person saw.
 	Shown Event = "shown"
@@ -40,22 +46,29 @@ type Record struct {
 	Device       string           `json:"device"`         // whose journal this is
 	User         string           `json:"user,omitempty"` // whose device that is; needed with Sent
 	Event        Event            `json:"event"`
-	Conversation string           `json:"conversation"`
+	Conversation string           `json:"conversation"` // or the user, where it is about that one's events
 	ID           string           `json:"id,omitempty"`
 	Seq          int64            `json:"seq,omitempty"`
-	Sender       string           `json:"sender,omitempty"` // with Shown: who wrote it
-	Type         parley.EntryType `json:"type,omitempty"`   // with Sent and Shown
-	Body         json.RawMessage  `json:"body,omitempty"`   // with Sent and Shown
+	Sender       string           `json:"sender,omitempty"`    // with Shown: who wrote it
+	Type         parley.EntryType `json:"type,omitempty"`      // with Sent and Shown; with Acked where it is no message
+	Body         json.RawMessage  `json:"body,omitempty"`      // with Sent and Shown
+	Delivered    int64            `json:"delivered,omitempty"` // with Viewed, and with Sent of a mark
+	Read         int64            `json:"read,omitempty"`      // the same
+	Code         parley.Code      `json:"code,omitempty"`      // with Refused, where the device knows it, and with Told
+	Current      *parley.Register `json:"current,omitempty"`   // with Told
 	// MessagesOnly, with Follows: the device shows messages and no control
 	// entries, so only those are owed.
 	MessagesOnly bool `json:"messagesOnly,omitempty"`
 }
 
-// Stream is a conversation's messages stream as the store returns it, oldest
-// first and from the beginning.
+// Stream is a conversation's messages stream, or a user's events, as the store
+// returns it, oldest first and from the beginning, and what the store says is the
+// sum of it, where that was asked for.
 type Stream struct {
-	Conversation string
+	Conversation string // or the user
 	Entries      []parley.Entry
+	Marks        *parley.Marks      // of everybody in the conversation
+	Registers    *[]parley.Register // of the user; empty ones may be missing
 }
 
 // maxLine bounds one journal line: a body, escaped, and its frame.

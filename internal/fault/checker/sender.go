@@ -1,26 +1,55 @@
 package checker
 
+import "github.com/parley-chat/parley"
+
+// messages reports whether what was sent is a message. Who does not say the type
+// of an acknowledgement sends nothing else.
+func messages(t parley.EntryType) bool { return t == "" || t.Message() }
+
+func (c *check) countAcked(t parley.EntryType) {
+	switch {
+	case t == parley.EntrySet:
+		c.report.Registers++
+	case messages(t):
+		c.report.Acked++
+	}
+}
+
 // checkSender follows what one device sent to where it is stored.
 func (c *check) checkSender(device string, records []Record) {
 	r := c.report
-	type message struct{ conversation, id string }
-	first, acked := map[message]bool{}, map[message]bool{}
+	type sentMessage struct{ conversation, id string }
+	first, acked := map[sentMessage]bool{}, map[sentMessage]bool{}
+	told := map[string]bool{} // ids that the device's errors have named
+	for _, rec := range records {
+		if rec.Event == Told {
+			told[rec.ID] = true
+		}
+	}
 	newest := map[string]int64{} // by conversation: highest seq so far in the order of sending
 	user := ""
 	for _, rec := range records {
-		key := message{rec.Conversation, rec.ID}
+		if rec.Type == parley.EntryMarked {
+			continue // of these only the highest has to stay; see checkMarks
+		}
+		if rec.Event == Acked && rec.Seq == 0 && told[rec.ID] {
+			rec.Event = Refused // MQTT 3.1.1 has no other way to say so
+		}
+		key := sentMessage{rec.Conversation, rec.ID}
 		switch rec.Event {
 		case Sent:
 			user = rec.User
 			if !first[key] {
 				first[key] = true
-				r.Sent++
+				if messages(rec.Type) {
+					r.Sent++
+				}
 				c.checkSent(device, rec, newest)
 			}
 		case Acked:
 			if !acked[key] {
 				acked[key] = true
-				r.Acked++
+				c.countAcked(rec.Type)
 			}
 			if !first[key] {
 				r.find(&r.Unexplained, "%s: acknowledged message %s was never sent", device, rec.ID)

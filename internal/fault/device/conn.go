@@ -3,12 +3,14 @@ package device
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -42,6 +44,9 @@ type Options struct {
 	// of life on it; 0 waits for a connection for 3 s, and for life for ever.
 	Vigil time.Duration
 	TLS   *tls.Config // nil: none
+	// SessionExpiry, over MQTT 5 without CleanStart, is how long the session is to
+	// outlive the connection, in seconds; 0 means a week.
+	SessionExpiry uint32
 }
 
 // Conn is a bare MQTT connection: packets out, packets in. It resends nothing,
@@ -59,6 +64,16 @@ type Conn struct {
 // RefusedError is a CONNACK that says no.
 type RefusedError struct {
 	Reason byte
+}
+
+// tokenRefused reports whether err is a CONNACK, ours or paho's, that does not take
+// the token.
+func tokenRefused(err error) bool {
+	var refused *RefusedError
+	if errors.As(err, &refused) {
+		return slices.Contains([]byte{0x86, 0x87, 4, 5}, refused.Reason)
+	}
+	return pahoRefused(err)
 }
 
 func (e *RefusedError) Error() string {
@@ -122,7 +137,7 @@ func (c *Conn) handshake(o Options) (sessionPresent bool, err error) {
 		},
 	}
 	if o.Version == MQTT5 && !o.CleanStart {
-		connect.Properties.SessionExpiryInterval, connect.Properties.SessionExpiryIntervalFlag = sessionExpiry, true
+		connect.Properties.SessionExpiryInterval, connect.Properties.SessionExpiryIntervalFlag = cmp.Or(o.SessionExpiry, sessionExpiry), true
 	}
 	if o.Version == MQTT5 {
 		connect.Properties.ReceiveMaximum = o.ReceiveMaximum

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/parley-chat/parley"
+	"github.com/parley-chat/parley/internal/fault/leash"
 )
 
 // mosquitto is the command line that its clients have in common.
@@ -80,6 +81,7 @@ func (d *Subscriber) serveMosquitto(ctx context.Context, token string) error {
 	if err != nil {
 		return fmt.Errorf("mosquitto_sub: %w", err)
 	}
+	defer leash.Hold(cmd)()
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("mosquitto_sub: %w (apt-get install -y mosquitto-clients)", err)
 	}
@@ -97,6 +99,7 @@ func (d *Subscriber) serveMosquitto(ctx context.Context, token string) error {
 		}
 	}
 	if err := cmd.Wait(); err != nil {
+		d.Session.doubt() // perhaps because of the token: it does not say
 		return fmt.Errorf("mosquitto_sub: %w", err)
 	}
 	return errEnded

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
+	mqttpackets "github.com/eclipse/paho.mqtt.golang/packets"
 
 	"github.com/parley-chat/parley"
 )
@@ -37,6 +38,11 @@ func pahoOptions(e Endpoint, clientID, token string, lost func()) *mqtt.ClientOp
 		o.SetConnectTimeout(e.Vigil).SetKeepAlive(2 * e.Vigil).SetPingTimeout(e.Vigil).SetWriteTimeout(2 * e.Vigil)
 	}
 	return o
+}
+
+// pahoRefused reports whether err is paho's word for a token that is not taken.
+func pahoRefused(err error) bool {
+	return errors.Is(err, mqttpackets.ErrorRefusedNotAuthorised) || errors.Is(err, mqttpackets.ErrorRefusedBadUsernameOrPassword)
 }
 
 // await waits for a token of paho.

@@ -28,6 +28,7 @@ type Part struct {
 	Conversation string        `json:"conversation,omitempty"`
 	Outbox       string        `json:"outbox,omitempty"` // file that a publisher goes on from
 	Credentials  Credentials   `json:"credentials"`
+	Skew         int64         `json:"skew,omitempty"` // milliseconds that the clock of our TypeScript client is wrong by
 }
 
 // Play reads a Part and then commands from in, and writes its journal to out, a

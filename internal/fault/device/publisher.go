@@ -282,6 +282,9 @@ func reconnect(ctx context.Context, e Endpoint, s *Session, trouble *lastError, 
 			return
 		}
 		trouble.store(err)
+		if tokenRefused(err) {
+			s.doubt()
+		}
 		wait := max(time.Duration(rand.Int64N(int64(maxBackoff))), e.Vigil-time.Since(began))
 		select {
 		case <-ctx.Done():

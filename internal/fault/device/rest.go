@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -20,6 +21,9 @@ import (
 type REST struct {
 	base string
 	http *http.Client
+	// Now is the clock of the devices, which may be wrong; nil means time.Now. Set it
+	// before the first call.
+	Now func() time.Time
 }
 
 // NewREST returns a client of the server at base, a URL without a slash at the
@@ -42,6 +46,15 @@ type Session struct {
 	token   string
 	expires time.Time
 	refresh string
+	doubted bool // the server has refused the token
+}
+
+// doubt makes the next Token renew it, whatever the clock says: the server's may be
+// another.
+func (s *Session) doubt() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.doubted = true
 }
 
 // ClientID is the MQTT client identifier of the device.
@@ -63,7 +76,7 @@ type sessionBody struct {
 }
 
 func (s *Session) take(b sessionBody) {
-	s.token, s.refresh, s.expires = b.Token, b.RefreshToken, time.UnixMilli(b.TokenExpiresAt)
+	s.token, s.refresh, s.expires, s.doubted = b.Token, b.RefreshToken, time.UnixMilli(b.TokenExpiresAt), false
 }
 
 // Credentials are a Session that can be handed to another process. The two must
@@ -122,7 +135,11 @@ const renewBefore = time.Minute
 func (r *REST) Token(ctx context.Context, s *Session) (string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if time.Until(s.expires) > renewBefore {
+	now := time.Now
+	if r.Now != nil {
+		now = r.Now
+	}
+	if !s.doubted && s.expires.Sub(now()) > renewBefore {
 		return s.token, nil
 	}
 	var b sessionBody
@@ -157,6 +174,16 @@ func (r *REST) Head(ctx context.Context, s *Session, conversation string) (int, 
 	return page.Head, nil
 }
 
+// Say sends a draft, or what looks like one, and returns the position that it was
+// given.
+func (r *REST) Say(ctx context.Context, s *Session, conversation string, d any) (seq int64, err error) {
+	var receipt struct {
+		Seq int64 `json:"seq"`
+	}
+	err = r.as(ctx, s, http.MethodPost, "/v1/conversations/"+conversation+"/messages", d, &receipt)
+	return receipt.Seq, err
+}
+
 const entriesPage = 200
 
 // Entries reads a conversation's messages stream from the beginning to its
@@ -187,12 +214,40 @@ func (r *REST) Entries(ctx context.Context, s *Session, conversation string) ([]
 	}
 }
 
-func (r *REST) as(ctx context.Context, s *Session, method, path string, request, answer any) error {
-	token, err := r.Token(ctx, s)
-	if err != nil {
-		return err
+// Marks are how far everybody has got in a conversation whom s may see.
+func (r *REST) Marks(ctx context.Context, s *Session, conversation string) (parley.Marks, error) {
+	var state parley.State
+	if err := r.as(ctx, s, http.MethodGet, "/v1/conversations/"+conversation, nil, &state); err != nil {
+		return nil, fmt.Errorf("read state: %w", err)
 	}
-	return r.do(ctx, method, path, token, request, answer)
+	return state.Marks, nil
+}
+
+// Registers are the personal registers of the user of s, and how many events that
+// user has had.
+func (r *REST) Registers(ctx context.Context, s *Session) (all []parley.Register, events int64, err error) {
+	var answer struct {
+		Registers []parley.Register `json:"registers"`
+		After     int64             `json:"after"`
+	}
+	if err := r.as(ctx, s, http.MethodGet, "/v1/me/registers", nil, &answer); err != nil {
+		return nil, 0, fmt.Errorf("read registers: %w", err)
+	}
+	return answer.Registers, answer.After, nil
+}
+
+func (r *REST) as(ctx context.Context, s *Session, method, path string, request, answer any) error {
+	for again := false; ; again = true {
+		token, err := r.Token(ctx, s)
+		if err != nil {
+			return err
+		}
+		err = r.do(ctx, method, path, token, request, answer)
+		if refused := (*parley.Error)(nil); again || !errors.As(err, &refused) || refused.Code != parley.CodeUnauthenticated {
+			return err
+		}
+		s.doubt()
+	}
 }
 
 // do makes one request. A refusal becomes a *parley.Error, anything else that

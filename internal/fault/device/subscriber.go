@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/mochi-mqtt/server/v2/packets"
 
@@ -22,6 +23,8 @@ type Subscriber struct {
 	endpoint   Endpoint
 	version    byte // of the raw client
 	window     uint16
+	tracked    string // the one conversation of a tracker
+	present    atomic.Bool
 	serve      func(ctx context.Context, token string) error
 	subscribed chan struct{} // closed when a subscription was granted for the first time
 	granted    sync.Once
@@ -29,6 +32,7 @@ type Subscriber struct {
 	handing    sync.WaitGroup // what paho is still about to take
 
 	mu    sync.Mutex
+	epoch string                    // of what was shown
 	shown map[string]map[int64]bool // conversation to seqs
 	again int                       // deliveries of what was shown already
 }
@@ -61,6 +65,20 @@ func NewSubscriberOf(k Kind, e Endpoint, s *Session, window uint16) *Subscriber 
 	}
 	return d
 }
+
+// trackerSession is how many seconds the session of a tracker lasts.
+const trackerSession = 3600
+
+// NewTracker returns a subscriber of our own MQTT 5 client that keeps its position in
+// one conversation by itself, so that it needs no session: it says where to go on.
+func NewTracker(e Endpoint, s *Session, conversation string) *Subscriber {
+	d := NewSubscriberOf(Raw5, e, s, 100)
+	d.tracked = conversation
+	return d
+}
+
+// Present reports whether the last connection of a raw client found its session.
+func (d *Subscriber) Present() bool { return d.present.Load() }
 
 // Records returns a copy of the journal.
 func (d *Subscriber) Records() []checker.Record { return d.Journal.Records() }
@@ -119,12 +137,13 @@ func (d *Subscriber) show(topic string, payload []byte) error {
 	if !ok || t.Kind != parley.TopicMessages {
 		return fmt.Errorf("delivery on %s, which was not subscribed", t.Kind)
 	}
-	e, _, err := parley.DecodeEntry(stream, payload)
+	e, epoch, err := parley.DecodeEntry(stream, payload)
 	if err != nil {
 		return fmt.Errorf("delivery: %w", err)
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.epoch = epoch
 	seqs := d.shown[t.Conversation]
 	if seqs == nil {
 		seqs = map[int64]bool{}
@@ -144,12 +163,17 @@ func (d *Subscriber) show(topic string, payload []byte) error {
 
 // serveRaw receives over one connection until it ends.
 func (d *Subscriber) serveRaw(ctx context.Context, token string) error {
-	c, _, err := Connect(ctx, d.endpoint.MQTT, Options{
+	o := Options{
 		Version: d.version, ClientID: d.Session.ClientID(), Password: token, ReceiveMaximum: d.window, Vigil: d.endpoint.Vigil,
-	})
+	}
+	if d.tracked != "" {
+		o.SessionExpiry = trackerSession
+	}
+	c, present, err := Connect(ctx, d.endpoint.MQTT, o)
 	if err != nil {
 		return err
 	}
+	d.present.Store(present)
 	defer c.Close()
 	stop := context.AfterFunc(ctx, c.Close)
 	defer stop()
@@ -162,7 +186,7 @@ func (d *Subscriber) serveRaw(ctx context.Context, token string) error {
 	}()
 	defer pinger.Wait()
 	defer close(ended)
-	if err := c.Subscribe(1, d.filter()); err != nil {
+	if err := c.Write(d.subscription()); err != nil {
 		return err
 	}
 	for {
@@ -174,6 +198,25 @@ func (d *Subscriber) serveRaw(ctx context.Context, token string) error {
 			return err
 		}
 	}
+}
+
+func (d *Subscriber) subscription() *packets.Packet {
+	pk := &packets.Packet{
+		FixedHeader: packets.FixedHeader{Type: packets.Subscribe}, PacketID: 1,
+		Filters: packets.Subscriptions{{Filter: d.filter(), Qos: 1}},
+	}
+	if d.tracked == "" {
+		return pk
+	}
+	pk.Filters[0].Filter = d.Session.Topic(parley.TopicMessages, d.tracked)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	after := "0"
+	if n := len(d.shown[d.tracked]); n > 0 { // from the first on, and without holes
+		after = fmt.Sprintf("%s:%d", d.epoch, n)
+	}
+	pk.Properties.User = []packets.UserProperty{{Key: "after", Val: after}}
+	return pk
 }
 
 func (d *Subscriber) receive(c *Conn, pk *packets.Packet) error {

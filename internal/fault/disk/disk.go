@@ -1,6 +1,7 @@
-// Package disk is a disk that loses power: a file system, on FUSE, over a
-// folder, that remembers every write that no fsync has made durable and can
-// take it back.
+// Package disk is a disk that loses power and fails: a file system, on FUSE, over a
+// folder, that remembers every write that no fsync has made durable and can take it
+// back. As on Linux, what a failed fsync was about is lost for good, though it can
+// be read until then: a later fsync succeeds and does not save it.
 //
 // Removing and renaming are durable at once, which no program may rely on but
 // ours does not need to: it removes nothing that it needs. A new file is durable
@@ -19,8 +20,9 @@ import (
 
 // Disk remembers what is not durable. It is safe for concurrent use.
 type Disk struct {
-	mu    sync.Mutex
-	files map[uint64]*file // by inode
+	mu      sync.Mutex
+	files   map[uint64]*file // by inode
+	failing bool             // every fsync fails
 }
 
 // file is what would not survive of one file.
@@ -36,6 +38,8 @@ type op struct {
 	old, new         []byte // bytes at offset, before and after
 	oldSize, newSize int64
 	resize           bool
+	saved            bool // by an fsync, but behind one that is doomed
+	doomed           bool // an fsync has failed
 }
 
 // New returns a disk on which everything is durable so far.
@@ -95,24 +99,51 @@ func (d *Disk) resize(f *os.File, to int64) error {
 	return f.Truncate(to)
 }
 
-// sync makes a file durable.
+// Fail makes every fsync fail from now on, or work again.
+func (d *Disk) Fail(failing bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.failing = failing
+}
+
+// sync makes a file durable, except for what an earlier one could not.
 func (d *Disk) sync(f *os.File) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	e, _, err := d.entry(f)
-	if err == nil {
-		e.ops, e.created = nil, false
+	if err != nil {
+		return err
 	}
-	return err
+	doomed := false
+	for i := range e.ops {
+		o := &e.ops[i]
+		if !o.saved && d.failing {
+			o.doomed = true
+		}
+		o.saved = o.saved || !o.doomed
+		doomed = doomed || o.doomed
+	}
+	if d.failing {
+		return syscall.EIO
+	}
+	if !doomed {
+		e.ops = nil
+	}
+	e.created = false
+	return nil
 }
 
 // syncFolders makes all new files durable, though not what is in them.
-func (d *Disk) syncFolders() {
+func (d *Disk) syncFolders() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.failing {
+		return syscall.EIO
+	}
 	for _, e := range d.files {
 		e.created = false
 	}
+	return nil
 }
 
 // Cut loses what is not durable, as a power cut does: of the writes to each
@@ -155,10 +186,13 @@ func (e *file) cut(r *rand.Rand) (lost int, err error) {
 	mode := r.IntN(3)
 	for i, o := range e.ops {
 		whole, torn := false, false
-		switch mode {
-		case 1:
+		switch {
+		case o.doomed:
+		case o.saved:
+			whole = true
+		case mode == 1:
 			whole, torn = i < first, i == first
-		case 2:
+		case mode == 2:
 			whole = r.IntN(2) == 0
 		}
 		if torn && !o.resize {

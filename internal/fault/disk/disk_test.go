@@ -64,3 +64,30 @@ func must(t *testing.T, err error) {
 		t.Fatal(err)
 	}
 }
+
+// What a failed fsync was about is lost with the next cut, even if another fsync
+// has succeeded since; what was written behind it and synced stays.
+func TestFailedSync(t *testing.T) {
+	for seed := range uint64(50) {
+		d, name := New(), filepath.Join(t.TempDir(), "file")
+		f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+		must(t, err)
+		write(t, d, f, "durable.", 0)
+		must(t, d.sync(f))
+		write(t, d, f, "DOOMED", 0)
+		d.Fail(true)
+		if d.sync(f) == nil || d.syncFolders() == nil {
+			t.Fatal("an fsync succeeds on a disk that fails")
+		}
+		d.Fail(false)
+		must(t, d.sync(f))
+		write(t, d, f, "later", 8)
+		must(t, d.sync(f))
+		must(t, f.Close())
+		_, err = d.Cut(seed)
+		must(t, err)
+		if got, err := os.ReadFile(name); err != nil || string(got) != "durable.later" {
+			t.Fatalf("seed %d: %q is left, %v", seed, got, err)
+		}
+	}
+}

@@ -120,8 +120,7 @@ func (n *node) Fsync(_ context.Context, h fs.FileHandle, _ uint32) syscall.Errno
 	if h, ok := h.(*handle); ok {
 		return errno(n.disk.sync(h.File))
 	}
-	n.disk.syncFolders()
-	return 0
+	return errno(n.disk.syncFolders())
 }
 
 // handle is an open file.
@@ -175,8 +174,10 @@ func errno(err error) syscall.Errno {
 	}
 }
 
-// Serve mounts, says "ready", and then cuts the power for every line "cut SEED"
-// on in, answering how many writes were lost, until in ends.
+// Serve mounts, says "ready", and then does as it is told on in, one word and one
+// number in each line, until that ends: "cut SEED" cuts the power and answers how many
+// writes were lost, "fail 1" makes every fsync fail and "fail 0" work again, which
+// answers 0.
 func Serve(below, at string, in io.Reader, out io.Writer) (err error) {
 	d := New()
 	unmount, err := d.Mount(below, at)
@@ -188,11 +189,20 @@ func Serve(below, at string, in io.Reader, out io.Writer) (err error) {
 		return fmt.Errorf("tell that the disk is there: %w", err)
 	}
 	for {
-		var seed uint64
-		if _, err := fmt.Fscanf(in, "cut %d\n", &seed); err != nil {
+		var word string
+		var number uint64
+		if _, err := fmt.Fscanln(in, &word, &number); err != nil {
 			return nil
 		}
-		lost, err := d.Cut(seed)
+		lost := 0
+		switch word {
+		case "cut":
+			lost, err = d.Cut(number)
+		case "fail":
+			d.Fail(number == 1)
+		default:
+			err = fmt.Errorf("%q is nothing that a disk does", word)
+		}
 		if err == nil {
 			_, err = fmt.Fprintln(out, lost)
 		}
