@@ -47,7 +47,8 @@ type Conversation struct {
 
 	Marks     Marks
 	AgentRead int64  // the newest seq that an agent has read while responsible
-	LastText  string // the beginning of the newest message, for lists
+	LastText  string // the beginning of the newest message as it is now, for lists; empty when it was deleted
+	LastSeq   int64  // seq of the newest message
 }
 
 // lastTextRunes is how much of a message a list shows.
@@ -106,9 +107,12 @@ func (c *Conversation) Apply(e *Entry) {
 	case EntryReopened:
 		c.Status, c.Assignee, c.AssigneeName = StatusQueued, "", ""
 	case EntryText:
+		c.LastSeq = e.Seq
 		if text, ok := beginning(e.Body); ok {
 			c.LastText = text
 		}
+	case EntryEdit, EntryDelete:
+		c.amend(e)
 	}
 	if e.Type.Control() {
 		c.Control = e.Seq
@@ -120,6 +124,14 @@ func (c *Conversation) Apply(e *Entry) {
 		}
 	}
 	c.Head, c.Count, c.UpdatedAt, c.ChangedAt = e.Seq, e.Count, e.At, max(c.ChangedAt, e.At)
+}
+
+// amend folds an edit or a delete: the list shows the newest message as it is.
+func (c *Conversation) amend(e *Entry) {
+	var b EditBody
+	if json.Unmarshal(e.Body, &b) == nil && b.Seq == c.LastSeq {
+		c.LastText = firstRunes(b.Text, lastTextRunes) // of a delete: none
+	}
 }
 
 // beginning returns the first lastTextRunes of a text body. Bodies are stored as

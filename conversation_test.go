@@ -27,11 +27,11 @@ func TestConversationFolds(t *testing.T) {
 	}
 	want := []parley.Conversation{
 		{Status: parley.StatusQueued, Control: 1},
-		{Status: parley.StatusQueued, Control: 1, LastText: "hello"},
-		{Status: parley.StatusOpen, Control: 3, Assignee: "agt", AssigneeName: "Li Lei", LastText: "hello"},
-		{Status: parley.StatusOpen, Control: 3, Assignee: "agt", AssigneeName: "Li Lei", LastText: "hi Ann"},
-		{Status: parley.StatusClosed, Control: 5, Assignee: "agt", AssigneeName: "Li Lei", LastText: "hi Ann"},
-		{Status: parley.StatusQueued, Control: 6, LastText: "hi Ann"},
+		{Status: parley.StatusQueued, Control: 1, LastText: "hello", LastSeq: 2},
+		{Status: parley.StatusOpen, Control: 3, Assignee: "agt", AssigneeName: "Li Lei", LastText: "hello", LastSeq: 2},
+		{Status: parley.StatusOpen, Control: 3, Assignee: "agt", AssigneeName: "Li Lei", LastText: "hi Ann", LastSeq: 4},
+		{Status: parley.StatusClosed, Control: 5, Assignee: "agt", AssigneeName: "Li Lei", LastText: "hi Ann", LastSeq: 4},
+		{Status: parley.StatusQueued, Control: 6, LastText: "hi Ann", LastSeq: 4},
 	}
 	var c parley.Conversation
 	for i, e := range log {

@@ -13,6 +13,9 @@ type EntryType string
 const (
 	EntryText EntryType = "text" // body {text}
 
+	EntryEdit   EntryType = "edit"   // body EditBody: an earlier message has another text now
+	EntryDelete EntryType = "delete" // body DeleteBody: an earlier message is gone
+
 	EntryOpened   EntryType = "opened"   // body {visitor, name}: the conversation exists and waits in the queue
 	EntryAssigned EntryType = "assigned" // body {agent, name}: an agent is responsible for it
 	EntryClosed   EntryType = "closed"   // body {by}
@@ -47,7 +50,8 @@ func (t EntryType) Message() bool { return t == EntryText }
 const SenderSystem = "system"
 
 // Entry is one position of a stream. Entries are never changed after the
-// append; readers may share them and must not write to Body or Digest.
+// append, but for what Redact does when a message is deleted; readers may share
+// them and must not write to Body or Digest.
 type Entry struct {
 	Stream Stream
 	Seq    int64  // 1, 2, 3 … without holes, given at the append
@@ -60,6 +64,8 @@ type Entry struct {
 	At     int64           // server time of the append in Unix milliseconds; shown, never used for order
 	Count  int64           // how many messages the stream holds up to and including this entry
 	Digest []byte          // keyed hash of type and body; tells a repeat from a conflict
+
+	Redacted bool // its message was deleted: the body is empty, the digest is still that of what was sent
 }
 
 // Delivery is an entry on its way to devices: its position and its wire form,
@@ -90,6 +96,8 @@ type wireEntry struct {
 	Body   json.RawMessage `json:"body"`
 	At     int64           `json:"at"`
 	Count  int64           `json:"count"`
+
+	Redacted bool `json:"redacted,omitempty"`
 }
 
 // AppendJSON appends the wire form of e to dst. Epoch is the store's.
@@ -120,6 +128,9 @@ func (e *Entry) AppendJSON(dst []byte, epoch string) []byte {
 	dst = strconv.AppendInt(dst, e.At, 10)
 	dst = append(dst, `,"count":`...)
 	dst = strconv.AppendInt(dst, e.Count, 10)
+	if e.Redacted {
+		dst = append(dst, `,"redacted":true`...)
+	}
 	return append(dst, '}')
 }
 
@@ -131,6 +142,6 @@ func DecodeEntry(s Stream, data []byte) (e Entry, epoch string, err error) {
 	}
 	return Entry{
 		Stream: s, Seq: w.Seq, ID: w.ID, Sender: w.Sender, Device: w.Device, Role: w.Role,
-		Type: w.Type, Body: w.Body, At: w.At, Count: w.Count,
+		Type: w.Type, Body: w.Body, At: w.At, Count: w.Count, Redacted: w.Redacted,
 	}, w.Epoch, nil
 }

@@ -3,7 +3,9 @@ package parley
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"slices"
+	"strconv"
 	"unicode/utf8"
 )
 
@@ -98,30 +100,60 @@ func (d *Draft) canonicalise() *Error {
 	switch d.Type {
 	case EntryText:
 		return d.canonicaliseText()
+	case EntryEdit, EntryDelete:
+		return d.canonicaliseAmendment()
 	default:
-		return Errorf(CodeInvalid, "unknown message type; this server takes: text")
+		return Errorf(CodeInvalid, "unknown message type; this server takes: text, edit, delete")
 	}
 }
 
 func (d *Draft) canonicaliseText() *Error {
 	text := member{name: "text"}
-	isObject := readMembers(d.Body, &text)
+	readMembers(d.Body, &text) // of what is no object, none
+	quoted, err := canonicalText(text, `the body of a text message is {"text": "…"}`)
+	d.Body = slices.Concat([]byte(`{"text":`), quoted, []byte(`}`))
+	return err
+}
+
+func (d *Draft) canonicaliseAmendment() *Error {
+	seq, text := member{name: "seq"}, member{name: "text"}
+	isObject := readMembers(d.Body, &seq, &text)
+	if seq.twice {
+		return givenTwice(seq)
+	}
+	n, err := strconv.ParseInt(string(seq.value), 10, 64)
+	if !isObject || err != nil || n < 1 || n > maxSeq {
+		return Errorf(CodeInvalid, amendmentShape)
+	}
+	if d.Type == EntryDelete {
+		d.Body = fmt.Appendf(nil, `{"seq":%d}`, n)
+		return nil
+	}
+	quoted, refusal := canonicalText(text, amendmentShape)
+	d.Body = fmt.Appendf(nil, `{"seq":%d,"text":%s}`, n, quoted)
+	return refusal
+}
+
+const amendmentShape = `the body of an edit is {"seq": 7, "text": "…"}, that of a delete {"seq": 7}, with the seq of the message`
+
+// canonicalText returns a text as NewText would write it, with its quotes. shape
+// says what a body should be like that has none.
+func canonicalText(text member, shape string) ([]byte, *Error) {
 	if text.twice {
-		return givenTwice(text)
+		return nil, givenTwice(text)
 	}
 	if inner, plain := plainString(text.value); plain && len(inner) > 0 && !escapesLineEnd(inner) {
-		d.Body = slices.Concat([]byte(`{"text":`), text.value, []byte(`}`)) // what NewText would make of it
-		return nil
+		return text.value, nil
 	}
 	s, isString := unquote(text.value)
 	switch {
-	case !isObject || !isString:
-		return Errorf(CodeInvalid, `the body of a text message is {"text": "…"}`)
+	case !isString:
+		return nil, Errorf(CodeInvalid, "%s", shape)
 	case s == "":
-		return Errorf(CodeInvalid, "the text is empty")
+		return nil, Errorf(CodeInvalid, "the text is empty")
 	}
-	d.Body = NewText(d.ID, s).Body
-	return nil
+	body := NewText("", s).Body
+	return body[len(`{"text":`) : len(body)-1], nil
 }
 
 // escapesLineEnd reports whether encoding/json would escape a character of a

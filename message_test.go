@@ -3,6 +3,8 @@ package parley_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -115,6 +117,8 @@ func FuzzDecodeDraft(f *testing.F) {
 	}
 	f.Add([]byte(`{"x":[{"}":"\\"}],"id":"msg_12345","ID":1,"type":"text","body":{"text":"hi","text":"ho"},"body":{}}`))
 	f.Add([]byte("{\"id\":\"msg_12345\",\"body\":{\"text\":\"\xff\"}}"))
+	f.Add([]byte(`{"id":"msg_12345","type":"edit","body":{"seq":7,"text":"\u4f60"}}`))
+	f.Add([]byte(`{"id":"msg_12345","type":"delete","body":{"seq":9007199254740991}}`))
 	f.Fuzz(func(t *testing.T, payload []byte) {
 		d, err := parley.DecodeDraft(payload)
 		if err != nil {
@@ -156,15 +160,28 @@ func plainDraft(t *testing.T, payload []byte) parley.Draft {
 		return m
 	}
 	var id, text string
+	var kind parley.EntryType
+	var seq int64
 	outer := members(payload)
-	err := json.Unmarshal(outer["id"], &id)
-	if err == nil {
-		err = json.Unmarshal(members(outer["body"])["text"], &text)
+	body := members(outer["body"])
+	err := errors.Join(json.Unmarshal(outer["id"], &id), json.Unmarshal(outer["type"], &kind))
+	if kind != parley.EntryDelete {
+		err = errors.Join(err, json.Unmarshal(body["text"], &text))
+	}
+	if kind != parley.EntryText {
+		err = errors.Join(err, json.Unmarshal(body["seq"], &seq))
 	}
 	if err != nil {
 		t.Fatalf("%s was accepted: %v", payload, err)
 	}
-	return parley.NewText(id, text)
+	d := parley.NewText(id, text)
+	switch kind {
+	case parley.EntryEdit:
+		d.Body = bytes.Replace(d.Body, []byte("{"), fmt.Appendf(nil, `{"seq":%d,`, seq), 1)
+	case parley.EntryDelete:
+		d.Body = fmt.Appendf(nil, `{"seq":%d}`, seq)
+	}
+	return d
 }
 
 func TestEntryWireForm(t *testing.T) {

@@ -142,6 +142,30 @@ func TestDraftVectors(t *testing.T) {
 	}
 }
 
+func TestEditVectors(t *testing.T) {
+	type vector struct {
+		draftVector
+		Type parley.EntryType `json:"type"`
+	}
+	for _, v := range readVectors[vector](t, "edits.json") {
+		t.Run(v.Name, func(t *testing.T) {
+			got, err := parley.DecodeDraft(v.bytes(t))
+			if v.Refused != nil {
+				if refusal := parley.ErrorOf(err); refusal == nil || refusal.Code != v.Refused.Code || refusal.ID != v.Refused.ID {
+					t.Fatalf("got %v, want %v about %q", err, v.Refused.Code, v.Refused.ID)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got.ID != v.ID || got.Type != v.Type || string(got.Body) != v.Body {
+				t.Errorf("got %s %s %s, want %s %s %s", got.ID, got.Type, got.Body, v.ID, v.Type, v.Body)
+			}
+		})
+	}
+}
+
 func TestEntryVectors(t *testing.T) {
 	type wire struct {
 		Seq    int64            `json:"seq"`
@@ -154,6 +178,8 @@ func TestEntryVectors(t *testing.T) {
 		Body   json.RawMessage  `json:"body"`
 		At     int64            `json:"at"`
 		Count  int64            `json:"count"`
+
+		Redacted bool `json:"redacted"`
 	}
 	type vector struct {
 		Name    string `json:"name"`
@@ -176,7 +202,7 @@ func TestEntryVectors(t *testing.T) {
 			w := *v.Entry
 			want := parley.Entry{
 				Stream: stream, Seq: w.Seq, ID: w.ID, Sender: w.Sender, Device: w.Device, Role: w.Role,
-				Type: w.Type, Body: got.Body, At: w.At, Count: w.Count,
+				Type: w.Type, Body: got.Body, At: w.At, Count: w.Count, Redacted: w.Redacted,
 			}
 			if diff := cmp.Diff(want, got); diff != "" || epoch != w.Epoch {
 				t.Errorf("epoch %q (-want +got):\n%s", epoch, diff)

@@ -323,3 +323,36 @@ func TestListingConversations(t *testing.T) {
 		expectProblem(t, f.get(t, f.agent(), "/v1/conversations"+query), http.StatusBadRequest, parley.CodeInvalid)
 	}
 }
+
+func TestEditAndDelete(t *testing.T) {
+	f := setup(t, nil)
+	id := f.open(t, 2) // seq 2 and 3
+	amendment := func(kind parley.EntryType, body string) parley.Draft {
+		return parley.Draft{ID: parley.NewID(parley.PrefixMessage), Type: kind, Body: json.RawMessage(body)}
+	}
+	gone := amendment(parley.EntryDelete, `{"seq":2}`)
+	f.expect(t, f.post(t, f.visitor, messagesPath(id), amendment(parley.EntryEdit, `{"seq":2,"text":"better"}`)), http.StatusCreated)
+	f.expect(t, f.post(t, f.visitor, messagesPath(id), gone), http.StatusCreated)
+	f.expect(t, f.post(t, f.visitor, messagesPath(id), gone), http.StatusOK)
+	f.expect(t, f.post(t, f.visitor, messagesPath(id), amendment(parley.EntryEdit, `{"seq":3,"text":"as it is now"}`)), http.StatusCreated)
+	late := amendment(parley.EntryEdit, `{"seq":2,"text":"late"}`)
+	if p := expectProblem(t, f.post(t, f.visitor, messagesPath(id), late), http.StatusConflict, parley.CodeConflict); p.ID != late.ID {
+		t.Errorf("the refusal is about %q, want %q", p.ID, late.ID)
+	}
+	expectProblem(t, f.post(t, f.visitor, messagesPath(id), amendment(parley.EntryDelete, `{"seq":1}`)), http.StatusNotFound, parley.CodeNotFound)
+
+	var redacted []int64
+	for _, raw := range decode[page](t, f.get(t, f.visitor, messagesPath(id))).Entries {
+		e := must(decodeEntry(raw))(t)
+		if e.Redacted && string(e.Body) == "{}" {
+			redacted = append(redacted, e.Seq)
+		}
+	}
+	if diff := cmp.Diff([]int64{2, 4}, redacted); diff != "" {
+		t.Errorf("redacted (-want +got):\n%s", diff)
+	}
+	state := decode[parley.State](t, f.get(t, f.visitor, "/v1/conversations/"+id))
+	if state.LastText != "as it is now" || state.Count != 2 {
+		t.Errorf("state %+v", state)
+	}
+}

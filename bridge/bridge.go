@@ -47,6 +47,10 @@ type Options struct {
 	// NewConversations is how many conversations a visitor may open at once; 0
 	// means the constant of that name. How fast they are free again is fixed.
 	NewConversations int
+
+	// EditTimes is how long messages may be edited and deleted by their authors;
+	// nil means parley.DefaultEditTimes.
+	EditTimes *parley.EditTimes
 }
 
 func (o Options) withDefaults() Options {
@@ -58,6 +62,10 @@ func (o Options) withDefaults() Options {
 	}
 	if o.NewConversations == 0 {
 		o.NewConversations = NewConversations
+	}
+	if o.EditTimes == nil {
+		times := parley.DefaultEditTimes()
+		o.EditTimes = &times
 	}
 	return o
 }
@@ -80,6 +88,9 @@ type Bridge struct {
 	log    *slog.Logger
 	digest digester
 
+	now       func() time.Time
+	editTimes parley.EditTimes
+
 	openings  openings
 	tails     *tails
 	folds     *folds
@@ -99,7 +110,10 @@ func New(ctx context.Context, store Store, o Options, observers ...Observer) (*B
 	if err != nil {
 		return nil, fmt.Errorf("read draft digest key: %w", err)
 	}
-	b := &Bridge{store: store, log: o.Logger, digest: newDigester(key), openings: newOpenings(o.Now, o.NewConversations)}
+	b := &Bridge{
+		store: store, log: o.Logger, digest: newDigester(key), now: o.Now, editTimes: *o.EditTimes,
+		openings: newOpenings(o.Now, o.NewConversations),
+	}
 	b.projector = newProjector(store, o.Logger)
 	b.folds = newFolds(store, b.projector)
 	b.tails = newTails(store.Epoch())

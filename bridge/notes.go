@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"slices"
 
 	"github.com/parley-chat/parley"
 )
@@ -20,6 +19,27 @@ func (b *Bridge) Note(ctx context.Context, who parley.Identity, conversation str
 	if err != nil {
 		return nil, fmt.Errorf("read conversation: %w", err)
 	}
+	answers := make([]parley.Appended, 0, len(drafts))
+	for len(drafts) > 0 {
+		n := messages(drafts, MaxAppend)
+		if n == 0 {
+			a, err := b.amendNote(ctx, who, c, drafts[0])
+			if err != nil {
+				return nil, err
+			}
+			answers, drafts = append(answers, a), drafts[1:]
+			continue
+		}
+		part, err := b.notePart(ctx, who, c, drafts[:n])
+		if err != nil {
+			return nil, err
+		}
+		answers, drafts = append(answers, part...), drafts[n:]
+	}
+	return answers, nil
+}
+
+func (b *Bridge) notePart(ctx context.Context, who parley.Identity, c parley.Conversation, drafts []parley.Draft) ([]parley.Appended, error) {
 	entries := make([]parley.Entry, len(drafts))
 	for i, d := range drafts {
 		entries[i] = b.entry(who, d)
@@ -27,13 +47,9 @@ func (b *Bridge) Note(ctx context.Context, who parley.Identity, conversation str
 	if err := who.MayIn(parley.ActionNote, c); err != nil {
 		return b.refuseNotes(ctx, c, entries, parley.ErrorOf(err))
 	}
-	answers := make([]parley.Appended, 0, len(drafts))
-	for part := range slices.Chunk(entries, MaxAppend) {
-		stored, err := b.store.Append(ctx, c.Notes(), part, parley.ExpectAny)
-		if err != nil {
-			return nil, fmt.Errorf("append notes: %w", err)
-		}
-		answers = append(answers, stored...)
+	answers, err := b.store.Append(ctx, c.Notes(), entries, parley.ExpectAny)
+	if err != nil {
+		return nil, fmt.Errorf("append notes: %w", err)
 	}
 	b.count(answers)
 	return answers, nil

@@ -21,14 +21,23 @@ const maxDecisions = 8
 // in Err. It is idempotent by draft id.
 //
 // A visitor's first message to a new conversation id opens it; a visitor's
-// message to a closed one opens it again. A non-nil error is temporary: some of
+// message to a closed one opens it again. Edits and deletes open nothing; see
+// parley.Identity.MayAmend for who may. A non-nil error is temporary: some of
 // the drafts may be durable, send all of them again. It is an *parley.Error with
 // CodeRateLimited, with its RetryAfter, when the visitor
 // opens conversations too fast.
 func (b *Bridge) Record(ctx context.Context, who parley.Identity, conversation string, drafts []parley.Draft) ([]parley.Appended, error) {
 	answers := make([]parley.Appended, 0, len(drafts))
 	for len(drafts) > 0 {
-		n := min(len(drafts), MaxAppend-1) // room for the control entry in front
+		n := messages(drafts, MaxAppend-1) // room for the control entry in front
+		if n == 0 {
+			a, err := b.amend(ctx, who, conversation, drafts[0])
+			if err != nil {
+				return nil, err
+			}
+			answers, drafts = append(answers, a), drafts[1:]
+			continue
+		}
 		part, err := b.recordPart(ctx, who, conversation, drafts[:n])
 		if err != nil {
 			return nil, err

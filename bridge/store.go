@@ -23,10 +23,18 @@ type Store interface {
 	//     and waits until the first one is durable;
 	//   - with another Digest it is refused with parley.CodeConflict;
 	//   - with expect >= 0, when somebody else's control entry has a seq above
-	//     expect, it is refused with parley.ErrStale.
+	//     expect, it is refused with parley.ErrStale;
+	//   - an edit or a delete of a message that was deleted is refused with
+	//     parley.CodeConflict.
 	// A refused entry does not stop those behind it. A non-nil error means that
 	// the outcome of every entry is open (some may be durable): appending the
 	// same entries again is always safe.
+	//
+	// From the moment a delete is durable its target, if that is a message, and
+	// the edits of that message read as parley.Entry.Redact has them, wherever
+	// they are read, also as duplicates; with them their digests stay. Nothing else
+	// about a target is the store's to check. Soon after, the bodies are gone
+	// from the store's files.
 	//
 	// len(entries) is between 1 and MaxAppend.
 	Append(ctx context.Context, stream parley.Stream, entries []parley.Entry, expect int64) ([]parley.Appended, error)

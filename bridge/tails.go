@@ -51,8 +51,10 @@ func (t *tails) add(run []parley.Entry) {
 	if !ok {
 		return // evicted meanwhile
 	}
-	for _, e := range added {
-		if last := l.head(); last > 0 && e.Seq != last+1 {
+	for i, e := range added {
+		// What is deleted must not be delivered any more: before a delete, the
+		// store answers.
+		if last := l.head(); last > 0 && e.Seq != last+1 || run[i].Type == parley.EntryDelete {
 			t.bytes -= l.clear()
 		}
 		l.entries = append(l.entries, e)

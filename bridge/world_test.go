@@ -3,6 +3,7 @@ package bridge_test
 import (
 	"context"
 	"fmt"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -14,7 +15,15 @@ import (
 	"github.com/parley-chat/parley/bridge/sqlite"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(amendDir); dir != "" {
+		if err := amendChild(dir); err != nil {
+			fmt.Println("error", err)
+		}
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 const site = "s"
 

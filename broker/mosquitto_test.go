@@ -63,17 +63,23 @@ func (l *listener) Write(p []byte) (int, error) {
 	return l.output.Write(p)
 }
 
-func (l *listener) texts() []string {
+func (l *listener) texts() []string { return textIDs(l.received()) }
+
+func (l *listener) text() string {
 	l.mu.Lock()
-	text := l.output.String()
-	l.mu.Unlock()
+	defer l.mu.Unlock()
+	return l.output.String()
+}
+
+// received returns the entries of the whole lines.
+func (l *listener) received() []parley.Entry {
 	var entries []parley.Entry
-	for line := range strings.Lines(text) {
+	for line := range strings.Lines(l.text()) {
 		if e, _, err := parley.DecodeEntry("", []byte(line)); err == nil && strings.HasSuffix(line, "\n") {
 			entries = append(entries, e)
 		}
 	}
-	return textIDs(entries)
+	return entries
 }
 
 // expectTexts waits until exactly these messages have been printed.

@@ -46,13 +46,16 @@ func (s *Store) append(ctx context.Context, j *appendJob) error {
 }
 
 // appendJob is one Append on its way through the appender. A job without
-// answers asks whether the journal can be written.
+// answers asks whether the journal can be written, or for a new segment.
 type appendJob struct {
 	stream    parley.Stream
 	expect    int64
 	answers   []parley.Appended // hold the entries until they are decided
 	abandoned <-chan struct{}   // closed when the caller has given up
 	done      chan error        // holds one
+
+	rotate  bool
+	rotated uint64 // newest batch before the new segment
 }
 
 func (j *appendJob) gone() bool { return closed(j.abandoned) }

@@ -127,11 +127,15 @@ func (a *appender) commit() {
 	s.intake.busySince.Store(time.Now().UnixNano())
 	defer s.intake.busySince.Store(0)
 	a.at = max(a.at, s.now().UnixMilli())
+	if err := a.rotate(); err != nil {
+		a.failed(err)
+		return
+	}
 	probe := false
 	decided := a.jobs[:0]
 	for _, j := range a.jobs {
 		if j.stream == "" {
-			probe = true
+			probe = probe || !j.rotate
 		} else if err := a.decide(j); err != nil {
 			j.done <- err
 			continue
@@ -198,7 +202,7 @@ func (a *appender) committed(number uint64) {
 			k.shrink(t, a.known.hash)
 		}
 		clear(k.staged)
-		k.staged = k.staged[:0]
+		k.staged, k.deletes = k.staged[:0], nil
 	}
 	a.touched = a.touched[:0]
 	if cap(a.record) > 2*batchBytes {
@@ -238,6 +242,19 @@ func (a *appender) failed(err error) {
 	s.logger.Error("journal failed", "callers", len(a.jobs), "entries", len(a.fresh), "error", err)
 	a.suspend(err, firstBackoff)
 	a.answer(unknown(err))
+}
+
+// rotate begins a new segment, if a job asks for it.
+func (a *appender) rotate() (err error) {
+	for _, j := range a.jobs {
+		if !j.rotate {
+			continue
+		}
+		if j.rotated, err = a.log.Rotate(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // suspend stops appending until a new segment can be begun.

@@ -154,8 +154,13 @@ func (w *writer) applyStream(entries []*parley.Entry) error {
 			control = e.Seq
 		}
 		w.row(id, e)
-		if err := w.insertRows(false); err != nil {
+		if err := w.insertRows(e.Type.Amends()); err != nil {
 			return err
+		}
+		if e.Type.Amends() {
+			if err := w.amend(id, e); err != nil {
+				return err
+			}
 		}
 	}
 	if control == 0 {

@@ -28,6 +28,9 @@ func entrySum(scratch *[]byte, e *parley.Entry) int64 {
 	b = binary.LittleEndian.AppendUint32(b, uint32(len(e.Body)))
 	b = append(b, e.Body...)
 	b = append(b, e.Digest...)
+	if e.Redacted {
+		b = append(b, 1)
+	}
 	*scratch = b
 	return int64(crc32.Checksum(b, castagnoli))
 }

@@ -34,6 +34,7 @@ func openDatabase(ctx context.Context, dir string) (*database, error) {
 		"checkpoint_fullfsync(1)", // the same for checkpoints
 		"wal_autocheckpoint(0)",   // ours reports errors, SQLite's swallows them
 		"journal_size_limit(67108864)",
+		"secure_delete(1)", // a deleted message is overwritten; see purge.go
 		"cache_size(-16384)",
 	)
 	if err != nil {
@@ -143,6 +144,26 @@ func (d *database) checkpoint() error {
 	return nil
 }
 
+// truncate empties the write-ahead log once all of it is in the file, and forgets
+// the pages in memory. done tells whether it could: those who read an old state
+// have 250 ms to finish, and nobody who begins meanwhile does so from the log.
+func (d *database) truncate() (done bool, err error) {
+	var busy, frames, copied int
+	ctx := context.Background()
+	if _, err = d.conn.ExecContext(ctx, `PRAGMA busy_timeout = 250`); err != nil {
+		return false, err
+	}
+	err = d.conn.QueryRowContext(ctx, `PRAGMA wal_checkpoint(TRUNCATE)`).Scan(&busy, &frames, &copied)
+	for _, pragma := range []string{`PRAGMA busy_timeout = 5000`, `PRAGMA shrink_memory`} {
+		_, failed := d.conn.ExecContext(ctx, pragma)
+		err = errors.Join(err, failed)
+	}
+	if err != nil {
+		return false, fmt.Errorf("checkpoint: %w", err)
+	}
+	return busy == 0, nil
+}
+
 // sync says whether the next commits are fsynced. In WAL mode one that is takes
 // those before it along.
 func (d *database) sync(on bool) error {
@@ -186,14 +207,14 @@ func (d *database) close() error {
 // readers are the connections that read. A statement that serves one page of
 // anything is prepared once.
 type readers struct {
-	pool, scrub                                                     *sql.DB // scrub has one connection, which keeps no pages
-	after, before, head, byID, ids, controls, sinceFirst, sinceNext *sql.Stmt
+	pool, scrub                                                            *sql.DB // scrub has one connection, which keeps no pages
+	after, before, head, byID, ids, edits, controls, sinceFirst, sinceNext *sql.Stmt
 }
 
 // statements returns the queries with where their statements go.
 func (r *readers) statements() map[string]**sql.Stmt {
 	return map[string]**sql.Stmt{
-		readAfter: &r.after, readBefore: &r.before, readHead: &r.head, readByID: &r.byID, readIDs: &r.ids,
+		readAfter: &r.after, readBefore: &r.before, readHead: &r.head, readByID: &r.byID, readIDs: &r.ids, readEdits: &r.edits,
 		readControls: &r.controls, readSince: &r.sinceFirst, readSinceEntry: &r.sinceNext,
 	}
 }

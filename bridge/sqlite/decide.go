@@ -43,7 +43,7 @@ func (a *appender) undo(k, saved *known, mark int) {
 		delete(k.ids, a.known.hash(&a.fresh[i]))
 	}
 	a.fresh = a.fresh[:mark]
-	k.seq, k.control, k.count, k.staged = saved.seq, saved.control, saved.count, saved.staged
+	k.seq, k.control, k.count, k.staged, k.deletes = saved.seq, saved.control, saved.count, saved.staged, saved.deletes
 }
 
 // decision is the deciding of one job.
@@ -75,9 +75,11 @@ func (d *decision) entry(e *parley.Entry, stale bool) (parley.Appended, error) {
 	case first != nil && !bytes.Equal(first.Digest, e.Digest):
 		return parley.Appended{Err: parley.Errorf(parley.CodeConflict, "this message id was used before with other content").About(e.ID)}, nil
 	case first != nil:
-		return parley.Appended{Entry: *first, Duplicate: true}, nil
+		return parley.Appended{Entry: d.asRead(first), Duplicate: true}, nil
 	case stale:
 		return parley.Appended{Err: parley.ErrStale}, nil
+	case e.Type.Amends():
+		return d.amendment(e, hash)
 	}
 	return parley.Appended{Entry: *d.a.stage(d.k, e, hash)}, nil
 }

@@ -28,7 +28,8 @@ type known struct {
 	complete bool             // ids holds all ids of the stream; otherwise at least those that are pending
 	touches  int
 
-	staged []*parley.Entry // given a seq by the running batch
+	staged  []*parley.Entry // given a seq by the running batch
+	deletes []deletion      // those among them
 }
 
 // at returns the staged or pending entry with that seq, if it is one.

@@ -45,6 +45,7 @@ type batch struct {
 type tail struct {
 	entries []*parley.Entry
 	control int64 // seq of the stream's newest control entry, pending or not
+	deletes []deletion
 }
 
 // newest returns the last entry; there is one.
@@ -69,6 +70,7 @@ func (p *pending) add(b batch, touched []*known) {
 		}
 		t.entries = append(t.entries, k.staged...)
 		t.control = k.control
+		t.deletes = append(t.deletes, k.deletes...)
 	}
 	p.batches = append(p.batches, b)
 	p.entries += len(b.entries)
@@ -146,6 +148,9 @@ func (p *pending) remove(number uint64) {
 // of theirs. The lock is held.
 func (p *pending) drop(stream parley.Stream) {
 	t := p.tails[stream]
+	if len(t.deletes) > 0 && t.deletes[0].seq == t.entries[0].Seq {
+		t.deletes = t.deletes[1:]
+	}
 	if t.entries = t.entries[1:]; len(t.entries) == 0 {
 		delete(p.tails, stream)
 	}

@@ -13,7 +13,8 @@ import (
 )
 
 const (
-	entryColumns = `e.seq, e.id, e.sender, e.device, e.role, e.type, e.body, e.at, e.count, e.digest, e.sum`
+	sentColumns  = `e.seq, e.id, e.sender, e.device, e.role, e.type, e.body, e.at, e.count, e.digest`
+	entryColumns = sentColumns + `, e.redacted, e.sum`
 
 	ofStream = ` FROM entries e WHERE e.stream = (SELECT id FROM streams WHERE name = ?)`
 
@@ -21,6 +22,7 @@ const (
 	readIDs    = `SELECT e.sender, e.id, e.seq` + ofStream + ` ORDER BY e.sender, e.id`
 	readAfter  = `SELECT ` + entryColumns + ofStream + ` AND e.seq > ? ORDER BY e.seq LIMIT ?`
 	readBefore = `SELECT ` + entryColumns + ofStream + ` AND e.seq < ? ORDER BY e.seq DESC LIMIT ?`
+	readEdits  = `SELECT e.seq` + ofStream + ` AND e.target = ? AND e.type = 'edit'`
 	readHead   = `SELECT s.id, s.control, s.sum, ` + entryColumns + ` FROM streams s JOIN entries e ON e.stream = s.id
 		WHERE s.name = ? ORDER BY e.seq DESC LIMIT 1`
 
@@ -43,8 +45,8 @@ func quoted(types []parley.EntryType) string {
 	return strings.Join(list, ", ")
 }
 
-// entryFields are the destinations of entryColumns but the last.
-func entryFields(e *parley.Entry) []any {
+// sentFields are the destinations of sentColumns.
+func sentFields(e *parley.Entry) []any {
 	return []any{
 		&e.Seq, &e.ID, &e.Sender, &e.Device, (*string)(&e.Role), (*string)(&e.Type),
 		(*[]byte)(&e.Body), &e.At, &e.Count, &e.Digest,
@@ -55,7 +57,7 @@ func entryFields(e *parley.Entry) []any {
 // checksum. before are the destinations of the columns in front.
 func scanEntry(rows *sql.Rows, e *parley.Entry, before ...any) error {
 	var sum int64
-	if err := rows.Scan(append(append(before, entryFields(e)...), &sum)...); err != nil {
+	if err := rows.Scan(append(append(before, sentFields(e)...), &e.Redacted, &sum)...); err != nil {
 		return err
 	}
 	var scratch []byte
@@ -90,6 +92,7 @@ func (s *Store) Read(ctx context.Context, stream parley.Stream, after int64, lim
 		}
 		entries = append(entries, *e)
 	}
+	t.redact(entries)
 	return entries, s.dense("read stream", entries, after+1)
 }
 
@@ -126,6 +129,7 @@ func (s *Store) ReadBefore(ctx context.Context, stream parley.Stream, before int
 	if len(entries) == 0 {
 		return nil, nil
 	}
+	t.redact(entries)
 	first := entries[0].Seq
 	if len(entries) < limit {
 		first = 1

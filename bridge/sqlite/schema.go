@@ -17,8 +17,20 @@ type migration struct {
 // The n-th brings version n-1 to version n. A step that has been released is
 // never edited; a change is a new step at the end.
 func migrations() []migration {
-	return []migration{{statements: schema1}, {statements: schema2}, {statements: schema3, fill: fillSums}, {statements: schema4}, {statements: schema5}}
+	return []migration{{statements: schema1}, {statements: schema2}, {statements: schema3, fill: fillSums}, {statements: schema4}, {statements: schema5}, {statements: schema6}}
 }
+
+// schema6 brings edits and deletes. What the list shows of a conversation is that
+// of the message last_seq.
+const schema6 = `
+ALTER TABLE entries ADD COLUMN target INTEGER;                       -- of edits and deletes: seq of the message
+ALTER TABLE entries ADD COLUMN redacted INTEGER NOT NULL DEFAULT 0;  -- whether the body was taken away
+CREATE INDEX entries_target ON entries (stream, target) WHERE target IS NOT NULL;
+ALTER TABLE conversations ADD COLUMN last_seq INTEGER NOT NULL DEFAULT 0;
+UPDATE conversations AS c SET last_seq = coalesce((
+	SELECT e.seq FROM streams s JOIN entries e ON e.stream = s.id
+	WHERE s.name = c.site || '/c/' || c.id || '/messages' AND e.type = 'text' ORDER BY e.seq DESC LIMIT 1), 0);
+`
 
 // schema5 brings marks, which change a conversation without being entries of it,
 // personal registers, and the signing out of devices.

@@ -30,6 +30,10 @@ type Options struct {
 	Dir    string           // the folder; it is created if it does not exist
 	Logger *slog.Logger     // nil discards
 	Now    func() time.Time // server time of entries; nil means time.Now
+
+	// PurgeAfter is how long what was deleted may stay in the files, about; 0
+	// means 10 s. Readers do not get it from the moment the delete is durable.
+	PurgeAfter time.Duration
 }
 
 // Store is an open store. All methods are safe for concurrent use.
@@ -57,6 +61,8 @@ type Store struct {
 	readMu  sync.RWMutex
 	readers *readers // nil while the database is being reopened, and after Close
 
+	purgeAfter time.Duration
+
 	watch    atomic.Pointer[func([]parley.Entry)]
 	intake   health // of the journal
 	health   health // of the database
@@ -77,6 +83,9 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.PurgeAfter == 0 {
+		o.PurgeAfter = purgeAfter
+	}
 	lock, err := openFolder(o.Dir)
 	if err != nil {
 		return nil, err
@@ -85,7 +94,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		dir: o.Dir, logger: o.Logger, now: o.Now, lock: lock,
 		appends: make(chan *appendJob, queueLength), queue: make(chan *job, queueLength),
 		closing: make(chan struct{}), appended: make(chan struct{}), stopped: make(chan struct{}),
-		pending: newPending(),
+		pending: newPending(), purgeAfter: o.PurgeAfter,
 	}
 	if err := s.start(ctx); err != nil {
 		if s.health.down.Load() == nil { // otherwise it has been explained
@@ -117,8 +126,12 @@ func (s *Store) start(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(err, s.readers.close(), s.journal.Close(), db.close())
 	}
+	w := newWriter(s, db)
+	if err := w.resumePurge(); err != nil {
+		return errors.Join(err, s.readers.close(), s.journal.Close(), db.close())
+	}
 	go newAppender(s).run()
-	go newWriter(s, db).run()
+	go w.run()
 	scrubbing, stop := context.WithCancel(context.Background())
 	s.stopScrub = stop
 	s.scrubber.Go(func() { s.scrubAlways(scrubbing, small) })

@@ -49,13 +49,13 @@ func fillStream(ctx context.Context, tx *sql.Tx, id int64, stream parley.Stream)
 	var scratch []byte
 	for after := int64(0); ; {
 		var entries []parley.Entry
-		rows, err := tx.QueryContext(ctx, `SELECT `+entryColumns+` FROM entries e WHERE e.stream = ? AND e.seq > ? ORDER BY e.seq LIMIT ?`, id, after, page)
+		rows, err := tx.QueryContext(ctx, `SELECT `+sentColumns+` FROM entries e WHERE e.stream = ? AND e.seq > ? ORDER BY e.seq LIMIT ?`, id, after, page)
 		if err != nil {
 			return err
 		}
 		err = scanAll(rows, func(rows *sql.Rows) error {
 			entries = append(entries, parley.Entry{Stream: stream})
-			return rows.Scan(append(entryFields(&entries[len(entries)-1]), new(int64))...)
+			return rows.Scan(sentFields(&entries[len(entries)-1])...)
 		})
 		if err != nil {
 			return err

@@ -39,10 +39,12 @@ type writer struct {
 
 	backoff time.Duration
 	retryAt time.Time // when to try to come up again; zero if never
+
+	purging purging
 }
 
 func newWriter(s *Store, db *database) *writer {
-	return &writer{store: s, db: db, at: s.newest, streamIDs: map[parley.Stream]int64{}}
+	return &writer{store: s, db: db, at: s.newest, streamIDs: map[parley.Stream]int64{}, purging: purging{deletes: map[parley.Stream]int64{}}}
 }
 
 func (w *writer) run() {
@@ -60,6 +62,9 @@ func (w *writer) run() {
 		}
 		if w.pages >= checkpointPages && w.up() {
 			w.checkpoint()
+		}
+		if w.purgeDue() {
+			w.purge()
 		}
 	}
 	w.store.closeErr = w.close()
@@ -96,10 +101,10 @@ func (w *writer) next() bool {
 // store is closing and nothing is left.
 func (w *writer) first() (j *job, more bool) {
 	for {
-		if w.due() || w.syncDue() {
+		if w.due() || w.syncDue() || w.purgeDue() {
 			return w.waiting(), true
 		}
-		var retry, due, sync <-chan time.Time
+		var retry, due, sync, purge <-chan time.Time
 		if !w.retryAt.IsZero() {
 			retry = time.After(time.Until(w.retryAt)) // a fixed time: jobs that come and are refused must not put it off
 		}
@@ -109,6 +114,9 @@ func (w *writer) first() (j *job, more bool) {
 		if !w.syncAt.IsZero() && w.up() {
 			sync = time.After(time.Until(w.syncAt))
 		}
+		if !w.purging.at.IsZero() && w.up() {
+			purge = time.After(time.Until(w.purging.at))
+		}
 		select {
 		case j := <-w.store.queue:
 			return j, true
@@ -116,6 +124,7 @@ func (w *writer) first() (j *job, more bool) {
 			w.schedule()
 		case <-due:
 		case <-sync:
+		case <-purge:
 		case <-retry:
 			w.recover()
 		case <-w.store.appended: // closing, and nothing more comes from the appender
@@ -275,10 +284,12 @@ func (w *writer) checkpoint() {
 		}
 	}
 	crash.At(crash.Checkpoint)
-	err := w.db.checkpoint()
-	if err == nil {
-		return
+	if err := w.db.checkpoint(); err != nil {
+		w.checkpointFailed(err)
 	}
+}
+
+func (w *writer) checkpointFailed(err error) {
 	w.store.counters.failures.Add(1)
 	w.store.logger.Error("checkpoint failed", "error", w.store.explain(err))
 	switch classify(err) {

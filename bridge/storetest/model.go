@@ -41,12 +41,36 @@ func (m *Model) one(s parley.Stream, e parley.Entry, stale bool) parley.Appended
 	if stale {
 		return parley.Appended{Err: parley.ErrStale}
 	}
+	target := m.target(e)
+	if target != nil && target.Redacted {
+		return parley.Appended{Err: parley.ErrDeleted(e.Type)}
+	}
 	e.Stream, e.Seq, e.Count = s, int64(len(m.Entries)+1), m.count()
 	if e.Type.Message() {
 		e.Count++
 	}
+	if target != nil && e.Type == parley.EntryDelete {
+		m.delete(target.Seq)
+	}
 	m.Entries = append(m.Entries, e)
 	return parley.Appended{Entry: e}
+}
+
+// target returns the message that e is about, nil if there is none.
+func (m *Model) target(e parley.Entry) *parley.Entry {
+	seq, ok := e.Target()
+	if !ok || seq > int64(len(m.Entries)) || !m.Entries[seq-1].Type.Message() {
+		return nil
+	}
+	return &m.Entries[seq-1]
+}
+
+func (m *Model) delete(seq int64) {
+	for i, e := range m.Entries {
+		if of, ok := e.Target(); e.Seq == seq || ok && of == seq && e.Type == parley.EntryEdit {
+			m.Entries[i] = e.Redact()
+		}
+	}
 }
 
 func (m *Model) count() int64 {
@@ -90,9 +114,14 @@ func sameError(a, b error) bool {
 func StepAppend(rt *rapid.T, st bridge.Store, m *Model, name parley.Stream) {
 	entry := rapid.Custom(func(rt *rapid.T) parley.Entry {
 		sender := rapid.SampledFrom([]string{"vis_a", "agt_a"}).Draw(rt, "sender")
-		id := fmt.Sprintf("msg_%04d", rapid.IntRange(0, 15).Draw(rt, "id"))
-		if rapid.IntRange(0, 3).Draw(rt, "kind") == 0 {
+		id := fmt.Sprintf("msg_%04d", rapid.IntRange(0, 30).Draw(rt, "id"))
+		switch rapid.IntRange(0, 6).Draw(rt, "kind") {
+		case 0:
 			return control(sender, id, rapid.SampledFrom(parley.ControlTypes()).Draw(rt, "type"))
+		case 1, 2:
+			return edit(sender, id, rapid.Int64Range(1, int64(len(m.Entries))+3).Draw(rt, "target"), "better")
+		case 3:
+			return deletion(sender, id, rapid.Int64Range(1, int64(len(m.Entries))+3).Draw(rt, "target"))
 		}
 		return text(sender, id, rapid.SampledFrom([]string{"hello", "你好"}).Draw(rt, "text"))
 	})

@@ -28,6 +28,7 @@ func Run(t *testing.T, open func(t *testing.T, dir string) bridge.Store) {
 	s := suite{open: open}
 	t.Run("append", s.testAppend)
 	t.Run("expect", s.testExpect)
+	t.Run("amend", s.testAmend)
 	t.Run("read", s.testRead)
 	t.Run("watch", s.testWatch)
 	t.Run("reopen", s.testReopen)

@@ -34,6 +34,8 @@ type config struct {
 	ShutdownTime   time.Duration `env:"PARLEY_SHUTDOWN_TIMEOUT"` // bound of a graceful stop
 	SessionExpiry  time.Duration `env:"PARLEY_SESSION_EXPIRY"`   // bound of how long an absent device's session is kept
 	TokenLife      time.Duration `env:"PARLEY_TOKEN_LIFE"`       // of access tokens, which devices renew
+	EditVisitor    time.Duration `env:"PARLEY_EDIT_VISITOR"`     // how long visitors may edit and delete what they sent; 0: never
+	EditStaff      time.Duration `env:"PARLEY_EDIT_STAFF"`       // how long agents may; 0: never
 
 	// How often something may happen at once, and again in the time that is named. -1: no limit.
 	// Behind a proxy that PARLEY_TRUSTED_PROXIES does not name, everybody has its address.
@@ -49,12 +51,14 @@ type config struct {
 }
 
 func defaultConfig() config {
+	times := parley.DefaultEditTimes()
 	return config{
 		Data: "./data", HTTP: ":8080", MQTT: ":1883", Metrics: "127.0.0.1:9180",
 		LogLevel: slog.LevelInfo, LogFormat: "text", ShutdownTime: 10 * time.Second,
 		SessionExpiry: 30 * 24 * time.Hour, TokenLife: time.Hour, NewVisitors: access.NewVisitors,
 		PublishLimit: broker.PublishLimit, AddressPublishLimit: broker.AddressPublishLimit,
 		ConnectLimit: broker.ConnectLimit, AddressConnectLimit: broker.AddressConnectLimit,
+		EditVisitor: times.Visitor, EditStaff: times.Staff,
 	}
 }
 
@@ -99,6 +103,11 @@ func (c *config) validate() error {
 	}
 	if c.TokenLife < time.Second || c.TokenLife > 24*time.Hour {
 		complain("PARLEY_TOKEN_LIFE: must be between 1s and 24h")
+	}
+	for name, d := range map[string]time.Duration{"PARLEY_EDIT_VISITOR": c.EditVisitor, "PARLEY_EDIT_STAFF": c.EditStaff} {
+		if d < 0 {
+			complain("%s: must be 0 or above", name)
+		}
 	}
 	if c.MaxPending < 0 {
 		complain("PARLEY_MAX_PENDING: must not be below 0")

@@ -97,7 +97,8 @@ func (n *node) openRooms(ctx context.Context) error {
 		ConnectLimit: n.limit(n.config.ConnectLimit), AddressConnectLimit: n.limit(n.config.AddressConnectLimit),
 		MaxPending: n.config.MaxPending,
 	})
-	if n.bridge, err = bridge.New(ctx, n.store, bridge.Options{Logger: n.log, Now: clock.Now}, n.broker); err != nil {
+	times := parley.EditTimes{Visitor: n.config.EditVisitor, Staff: n.config.EditStaff}
+	if n.bridge, err = bridge.New(ctx, n.store, bridge.Options{Logger: n.log, EditTimes: &times, Now: clock.Now}, n.broker); err != nil {
 		return err
 	}
 	n.onClose("bridge", func(context.Context) error { return n.bridge.Close() })

@@ -49,6 +49,14 @@ const (
 	SubackWritten     Point = "suback-written"     // SUBACK is written, deliveries have not begun
 )
 
+// The points of a purge, some seconds after a message was deleted. They are too
+// rare for the harness: the store's own tests go through them.
+const (
+	Redacted       Point = "redacted"        // the message is overwritten in a transaction
+	PurgeBegin     Point = "purge-begin"     // its text is still in the journal and the log
+	PurgeTruncated Point = "purge-truncated" // it is nowhere, which nobody has noted
+)
+
 // Points returns all points. The harness goes through every one of them.
 func Points() []Point {
 	return []Point{

@@ -65,7 +65,14 @@ type Journal struct {
 
 	mu   sync.Mutex
 	full []fullSegment // not let go yet, in order
-	free []string      // files to be used again
+	free []freeFile    // to be used again
+	used uint64        // newest segment whose file is not used again
+}
+
+// freeFile was the file of a segment.
+type freeFile struct {
+	number uint64
+	path   string
 }
 
 type fullSegment struct{ number, last uint64 }
@@ -236,9 +243,37 @@ func (j *Journal) takeFree() (path string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if len(j.free) > 0 {
-		path, j.free = j.free[0], j.free[1:]
+		path, j.free = j.free[0].path, j.free[1:]
 	}
 	return path
+}
+
+// Rotate begins a new segment, in a file that has held nothing, and returns the
+// newest batch before it. The files of the segments before are deleted when
+// their batches are let go of, instead of being used again. It belongs to the
+// goroutine that appends; after an error it is with the journal as after one of
+// Append.
+func (j *Journal) Rotate() (batch uint64, err error) {
+	if j.suspect {
+		return 0, ErrSuspect
+	}
+	if err := j.forgetFree(); err != nil {
+		return 0, fmt.Errorf("%w: delete a free file: %w", ErrFull, err)
+	}
+	return j.batch, j.next()
+}
+
+func (j *Journal) forgetFree() error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.used = j.number
+	for len(j.free) > 0 {
+		if err := os.Remove(j.free[0].path); err != nil {
+			return err
+		}
+		j.free = j.free[1:]
+	}
+	return nil
 }
 
 // Release lets go of all batches up to batch. Files that hold nothing else are
@@ -251,14 +286,15 @@ func (j *Journal) Release(batch uint64) error {
 	}
 	done, room := j.full[:n], freeKept-len(j.free)
 	j.full = j.full[n:]
+	used := j.used
 	j.mu.Unlock()
 	var errs []error
-	var free []string
+	var free []freeFile
 	for _, s := range done {
-		path, err := j.retire(s.number, len(free) < room)
+		path, err := j.retire(s.number, s.number > used && len(free) < room)
 		errs = append(errs, err)
 		if path != "" {
-			free = append(free, path)
+			free = append(free, freeFile{s.number, path})
 		}
 	}
 	if len(free) == 0 {
@@ -267,9 +303,21 @@ func (j *Journal) Release(batch uint64) error {
 	if err := syncDir(j.o.Dir); err != nil { // the old name must not come back for a file with a new beginning
 		return errors.Join(append(errs, err)...)
 	}
+	return errors.Join(append(errs, j.keep(free))...)
+}
+
+// keep keeps files to be used again, unless Rotate was called meanwhile.
+func (j *Journal) keep(free []freeFile) error {
 	j.mu.Lock()
-	j.free = append(j.free, free...)
-	j.mu.Unlock()
+	defer j.mu.Unlock()
+	var errs []error
+	for _, f := range free {
+		if f.number > j.used {
+			j.free = append(j.free, f)
+			continue
+		}
+		errs = append(errs, os.Remove(f.path))
+	}
 	return errors.Join(errs...)
 }
 

@@ -297,3 +297,42 @@ func TestDamage(t *testing.T) {
 		t.Errorf("a segment is missing: %v", err)
 	}
 }
+
+// TestRotate leaves no file that has held an earlier batch once that is let go
+// of, whatever was let go of before, meanwhile and after.
+func TestRotate(t *testing.T) {
+	dir := t.TempDir()
+	j := start(t, dir, 4096)
+	put(t, j, 1)
+	for n := 2; n <= 200; n++ {
+		put(t, j, n)
+	}
+	must(t, j.Release(150)) // some files wait to be used again
+	before, err := os.ReadDir(dir)
+	must(t, err)
+	batch, err := j.Rotate()
+	must(t, err)
+	if batch != 200 {
+		t.Errorf("rotated behind batch %d, want 200", batch)
+	}
+	put(t, j, 201)
+	must(t, j.Release(180))
+	must(t, j.Release(200))
+	for _, f := range before {
+		if _, err := os.Stat(filepath.Join(dir, f.Name())); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s is still there: %v", f.Name(), err)
+		}
+	}
+	for n := 202; n <= 300; n++ { // files are used again from now on
+		put(t, j, n)
+	}
+	must(t, j.Release(300))
+	must(t, j.Close())
+	data, err := os.ReadFile(newest(t, dir))
+	must(t, err)
+	if bytes.Contains(data, payload(199)) {
+		t.Error("the newest file has held an earlier batch")
+	}
+	_, got := replay(t, dir, 300)
+	check(t, got, 1, 0)
+}

@@ -13,6 +13,7 @@ const (
 	Reserve = 8
 
 	reserveAt = 20 // where the file's header says how much that is
+	pagesAt   = 28 // where it says how many pages there are
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)

@@ -8,6 +8,7 @@
 package pages
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"sync"
@@ -30,6 +31,7 @@ type layer struct {
 type methods struct {
 	lib.Tsqlite3_io_methods
 	read, write, close, characteristics uintptr // the system's
+	large                               bool    // has pages beyond clearable
 }
 
 // Register makes the layer known to SQLite, once in a process, and returns its
@@ -124,8 +126,12 @@ func characteristics(tls *libc.TLS, file uintptr) int32 {
 // read compares whole pages. What is smaller are pieces of the header, of which
 // SQLite reads the whole page as well before it uses anything else.
 func read(tls *libc.TLS, file, buffer uintptr, n int32, offset lib.Tsqlite3_int64) int32 {
-	rc := function[moveFunc](methodsOf(file).read)(tls, file, buffer, n, offset)
+	m := methodsOf(file)
+	rc := function[moveFunc](m.read)(tls, file, buffer, n, offset)
 	b := bytesAt(buffer, n)
+	if rc == lib.SQLITE_OK && offset == 0 && n > pagesAt+4 { // SQLite begins with the header
+		m.large = m.large || binary.BigEndian.Uint32(b[pagesAt:]) > clearable
+	}
 	switch {
 	case rc == lib.SQLITE_IOERR_SHORT_READ && offset == 0 && n > reserveAt && blank(b):
 		b[16], b[reserveAt] = Size>>8, Reserve // a new database; SQLite makes it as the header says
@@ -136,12 +142,18 @@ func read(tls *libc.TLS, file, buffer uintptr, n int32, offset lib.Tsqlite3_int6
 	return rc
 }
 
-// write seals whole pages; the buffer is SQLite's own copy.
+// write seals whole pages and clears what is unused in them; the buffer is SQLite's
+// own copy.
 func write(tls *libc.TLS, file, buffer uintptr, n int32, offset lib.Tsqlite3_int64) int32 {
+	m := methodsOf(file)
 	if n == Size && offset%Size == 0 {
-		seal(bytesAt(buffer, n), number(offset))
+		page, number := bytesAt(buffer, n), number(offset)
+		if m.large = m.large || number > clearable; !m.large {
+			clearGap(page, number)
+		}
+		seal(page, number)
 	}
-	return function[moveFunc](methodsOf(file).write)(tls, file, buffer, n, offset)
+	return function[moveFunc](m.write)(tls, file, buffer, n, offset)
 }
 
 func number(offset int64) uint32 { return uint32(offset/Size) + 1 }
