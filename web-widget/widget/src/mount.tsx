@@ -2,7 +2,7 @@ import { render } from "preact";
 import type { Chat } from "./chat";
 import { App } from "./view/app";
 import css from "./style.css?inline";
-import { WordsContext, type Words } from "./view/context";
+import type { Words } from "./view/words";
 
 export interface Look extends Words {
   readonly title: string;
@@ -20,11 +20,6 @@ export function mount(chat: Chat, { title, accent, ...words }: Look): HTMLElemen
   shadow.adoptedStyleSheets = [sheet];
   if (accent && CSS.supports("color", accent)) host.style.setProperty("--parley-accent", accent);
   document.body.append(host);
-  render(
-    <WordsContext.Provider value={words}>
-      <App chat={chat} title={title} />
-    </WordsContext.Provider>,
-    shadow,
-  );
+  render(<App chat={chat} title={title} words={words} />, shadow);
   return host;
 }

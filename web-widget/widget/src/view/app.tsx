@@ -1,46 +1,63 @@
-import type { JSX } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { Component, createRef, type JSX } from "preact";
 import { ParleyError } from "@parley-chat/client";
 import type { Chat, View } from "../chat";
 import { Composer } from "./composer";
-import { useWords } from "./context";
 import { ChatIcon, CloseIcon } from "./icons";
 import { Messages } from "./messages";
+import type { Words } from "./words";
+
+export interface AppProps {
+  chat: Chat;
+  title: string;
+  words: Words;
+}
 
 /** The launcher and, when open, the panel. */
-export function App({ chat, title }: { chat: Chat; title: string }): JSX.Element {
-  const [view, setView] = useState(chat.view);
-  const launcher = useRef<HTMLButtonElement>(null);
-  const field = useRef<HTMLTextAreaElement>(null);
-  const wasOpen = useRef(view.open);
+export class App extends Component<AppProps> {
+  readonly #launcher = createRef<HTMLButtonElement>();
+  readonly #field = createRef<HTMLTextAreaElement>();
+  #wasOpen = false;
+  #stop: (() => void) | undefined;
 
-  useEffect(() => {
-    setView(chat.view);
-    return chat.subscribe(() => setView(chat.view));
-  }, [chat]);
-  useEffect(() => {
-    if (view.open === wasOpen.current) return;
-    wasOpen.current = view.open;
-    if (view.open) field.current?.focus();
-    else launcher.current?.focus();
-  }, [view.open]);
+  override getChildContext(): Words {
+    return this.props.words;
+  }
 
-  const onKeyDown = (event: KeyboardEvent): void => {
+  override componentDidMount(): void {
+    const { chat } = this.props;
+    this.#wasOpen = chat.view.open;
+    this.#stop = chat.subscribe(() => this.setState({}));
+  }
+
+  override componentWillUnmount(): void {
+    this.#stop?.();
+  }
+
+  override componentDidUpdate(): void {
+    const { open } = this.props.chat.view;
+    if (open !== this.#wasOpen) (open ? this.#field : this.#launcher).current?.focus();
+    this.#wasOpen = open;
+  }
+
+  #onKeyDown(event: KeyboardEvent): void {
     if (event.key !== "Escape" || event.isComposing) return;
     event.stopPropagation();
-    chat.show(false);
-  };
+    this.props.chat.show(false);
+  }
 
-  return (
-    <div class={view.open ? "root open" : "root"} onKeyDown={onKeyDown}>
-      {view.open && (
-        <Panel view={view} chat={chat} title={title}>
-          <Composer field={field} kept={chat.identity} send={(text) => send(chat, text)} />
-        </Panel>
-      )}
-      <Launcher view={view} button={launcher} toggle={() => chat.show(!view.open)} />
-    </div>
-  );
+  override render({ chat, title }: AppProps): JSX.Element {
+    const { view } = chat;
+    return (
+      <div class={view.open ? "root open" : "root"} onKeyDown={(event) => this.#onKeyDown(event)}>
+        {view.open && (
+          <Panel view={view} chat={chat} title={title}>
+            <Composer field={this.#field} kept={chat.identity} send={(text) => send(chat, text)} />
+          </Panel>
+        )}
+        <Launcher view={view} button={this.#launcher} toggle={() => chat.show(!view.open)} />
+      </div>
+    );
+  }
 }
 
 function send(chat: Chat, text: string): boolean {
@@ -53,8 +70,7 @@ function send(chat: Chat, text: string): boolean {
   }
 }
 
-function Launcher({ view, button, toggle }: { view: View; button: { current: HTMLButtonElement | null }; toggle(): void }): JSX.Element {
-  const { texts } = useWords();
+function Launcher({ view, button, toggle }: { view: View; button: { current: HTMLButtonElement | null }; toggle(): void }, { texts }: Words): JSX.Element {
   const label = view.open ? texts.close : view.unread > 0 ? `${texts.open}, ${texts.unread(view.unread)}` : texts.open;
   return (
     <button ref={button} type="button" class="launcher" aria-label={label} aria-expanded={view.open} onClick={toggle}>
@@ -85,8 +101,7 @@ function Panel({ view, chat, title, children }: { view: View; chat: Chat; title:
   );
 }
 
-function Header({ view, title, close }: { view: View; title: string; close(): void }): JSX.Element {
-  const { texts } = useWords();
+function Header({ view, title, close }: { view: View; title: string; close(): void }, { texts }: Words): JSX.Element {
   const name = view.assignee && (view.assignee.name || texts.agent);
   return (
     <header class="header">
@@ -105,8 +120,7 @@ function Header({ view, title, close }: { view: View; title: string; close(): vo
 }
 
 /** How the connection is, when that matters. */
-function Banner({ view, takeOver }: { view: View; takeOver(): void }): JSX.Element {
-  const { texts } = useWords();
+function Banner({ view, takeOver }: { view: View; takeOver(): void }, { texts }: Words): JSX.Element {
   const words = { connecting: texts.connecting, offline: texts.offline, refused: texts.notHere(location.origin), replaced: texts.replaced, "signed-out": texts.unavailable, online: "", idle: "" }[view.connection];
   return (
     <div class={`banner ${view.connection}`} role="status">

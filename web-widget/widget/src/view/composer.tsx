@@ -1,7 +1,6 @@
-import type { JSX, RefObject } from "preact";
-import { useLayoutEffect, useState } from "preact/hooks";
-import { useWords } from "./context";
+import { Component, type JSX, type RefObject } from "preact";
 import { SendIcon } from "./icons";
+import type { Words } from "./words";
 
 const tallest = 140;
 
@@ -14,61 +13,66 @@ export interface ComposerProps {
 }
 
 /** Where the visitor writes. Enter sends, Shift+Enter breaks the line, and Enter that picks a Chinese word does neither. */
-export function Composer({ field, kept, send }: ComposerProps): JSX.Element {
-  const { texts } = useWords();
-  const [text, setText] = useState(kept.draft);
-  const [tooLong, setTooLong] = useState(false);
-  const blank = text.trim() === "";
+export class Composer extends Component<ComposerProps> {
+  #tooLong = false;
 
-  useLayoutEffect(() => {
-    const at = field.current;
+  override componentDidMount(): void {
+    const at = this.props.field.current;
     if (!at) return;
     at.style.height = "auto";
     at.style.height = `${Math.min(at.scrollHeight, tallest)}px`;
-  }, [text]);
+  }
 
-  const write = (text: string): void => {
-    setText((kept.draft = text));
-  };
+  override componentDidUpdate(): void {
+    this.componentDidMount();
+  }
 
-  const submit = (event: Event): void => {
+  #write(text: string): void {
+    this.props.kept.draft = text;
+    this.setState({});
+  }
+
+  #submit(event: Event): void {
     event.preventDefault();
-    if (blank) return;
-    const taken = send(text.trim());
-    setTooLong(!taken);
-    if (taken) write("");
+    const { field, kept, send } = this.props;
+    const text = kept.draft.trim();
+    if (text === "") return;
+    this.#tooLong = !send(text);
+    this.#write(this.#tooLong ? kept.draft : "");
     field.current?.focus();
-  };
+  }
 
-  const onKeyDown = (event: KeyboardEvent): void => {
+  #onKeyDown(event: KeyboardEvent): void {
     // 229: Safari has ended the composition by the time its last Enter arrives.
     const composing = event.isComposing || event.keyCode === 229;
-    if (event.key === "Enter" && !event.shiftKey && !composing) submit(event);
-  };
+    if (event.key === "Enter" && !event.shiftKey && !composing) this.#submit(event);
+  }
 
-  return (
-    <form class="composer" onSubmit={submit}>
-      {tooLong && (
-        <p class="problem" role="alert">
-          {texts.tooLong}
-        </p>
-      )}
-      <div class="field">
-        <textarea
-          ref={field}
-          rows={1}
-          dir="auto"
-          value={text}
-          placeholder={texts.placeholder}
-          aria-label={texts.placeholder}
-          enterkeyhint="send"
-          onInput={(event) => write(event.currentTarget.value)}
-          onKeyDown={onKeyDown}
-        />
-        <button type="submit" class="send" aria-label={texts.send} disabled={blank}>
-          <SendIcon />
-        </button>
-      </div>
-    </form>
-  );
+  override render({ field, kept }: ComposerProps, _: unknown, { texts }: Words): JSX.Element {
+    return (
+      <form class="composer" onSubmit={(event) => this.#submit(event)}>
+        {this.#tooLong && (
+          <p class="problem" role="alert">
+            {texts.tooLong}
+          </p>
+        )}
+        <div class="field">
+          <textarea
+            ref={field}
+            rows={1}
+            dir="auto"
+            value={kept.draft}
+            placeholder={texts.placeholder}
+            aria-label={texts.placeholder}
+            enterkeyhint="send"
+            onInput={(event) => this.#write(event.currentTarget.value)}
+            onKeyDown={(event) => this.#onKeyDown(event)}
+          />
+          <button type="submit" class="send" aria-label={texts.send} disabled={kept.draft.trim() === ""}>
+            <SendIcon />
+          </button>
+        </div>
+      </form>
+    );
+  }
 }

@@ -1,7 +1,7 @@
 import type { JSX } from "preact";
 import type { Bubble, Outgoing, Row } from "@parley-chat/client";
 import { CheckIcon, ClockIcon } from "./icons";
-import { useWords } from "./context";
+import type { Words } from "./words";
 
 export interface MessageActions {
   retry(id: string): void;
@@ -28,14 +28,12 @@ export function MessageRow({ row, ...rest }: RowProps & { row: Row }): JSX.Eleme
 }
 
 /** What a visitor need not know is not shown. */
-function Notice({ row }: { row: Row & { kind: "notice" } }): JSX.Element | null {
-  const { texts } = useWords();
+function Notice({ row }: { row: Row & { kind: "notice" } }, { texts }: Words): JSX.Element | null {
   const words = { assigned: texts.joined(row.name || texts.agent), closed: texts.closed }[row.entry.type];
   return words ? <p class="notice">{words}</p> : null;
 }
 
-function Day({ at }: { at: number }): JSX.Element {
-  const { locale, texts } = useWords();
+function Day({ at }: { at: number }, { locale, texts }: Words): JSX.Element {
   const date = new Date(at);
   const daysAgo = Math.round((new Date().setHours(0, 0, 0, 0) - new Date(at).setHours(0, 0, 0, 0)) / 86_400_000);
   const year = date.getFullYear() === new Date().getFullYear() ? {} : ({ year: "numeric" } as const);
@@ -48,8 +46,7 @@ function Day({ at }: { at: number }): JSX.Element {
   );
 }
 
-function BubbleRow({ bubble, last, read, actions }: RowProps & { bubble: Bubble }): JSX.Element {
-  const { locale, texts } = useWords();
+function BubbleRow({ bubble, last, read, actions }: RowProps & { bubble: Bubble }, { locale, texts }: Words): JSX.Element {
   const { own, starts, ends, name, pending, at } = bubble;
   const failed = pending?.state === "failed";
   const classes = ["message", own ? "own" : "theirs", starts && "starts", ends && "ends", failed && "failed"];
@@ -73,8 +70,7 @@ function BubbleRow({ bubble, last, read, actions }: RowProps & { bubble: Bubble 
 }
 
 /** What has become of an own message: undefined is stored and back. */
-function Progress({ message, read }: { message: Outgoing | undefined; read: boolean }): JSX.Element {
-  const { texts } = useWords();
+function Progress({ message, read }: { message: Outgoing | undefined; read: boolean }, { texts }: Words): JSX.Element {
   const done = !message || message.state === "acked";
   const words = read ? texts.read : done ? texts.sent : message.state === "sent" ? texts.sending : texts.kept;
   return (
@@ -85,8 +81,7 @@ function Progress({ message, read }: { message: Outgoing | undefined; read: bool
   );
 }
 
-function Failure({ message, actions }: { message: Outgoing; actions: MessageActions }): JSX.Element {
-  const { texts } = useWords();
+function Failure({ message, actions }: { message: Outgoing; actions: MessageActions }, { texts }: Words): JSX.Element {
   const why = texts.refused[message.code ?? "invalid"] ?? "";
   return (
     <span class="meta failure" role="alert">

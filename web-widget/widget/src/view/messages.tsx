@@ -1,10 +1,9 @@
-import type { JSX } from "preact";
-import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
-import { newestOwn, rowsOf } from "@parley-chat/client";
+import { Component, createRef, type JSX } from "preact";
+import { newestOwn, rowsOf, type Row } from "@parley-chat/client";
 import type { View } from "../chat";
-import { useWords } from "./context";
 import { DownIcon } from "./icons";
 import { MessageRow, type MessageActions } from "./message";
+import type { Words } from "./words";
 
 const nearEnd = 80;
 
@@ -16,90 +15,106 @@ export interface MessagesProps {
 }
 
 /** The list of messages. It stays at its end unless the reader has scrolled away from it. */
-export function Messages({ view, actions, loadOlder, seen }: MessagesProps): JSX.Element {
-  const { texts } = useWords();
-  const list = useRef<HTMLDivElement>(null);
-  const fromEnd = useRef(0);
-  const scrolling = useRef(0);
-  const [away, setAway] = useState(false);
-  const [loading, setLoading] = useState(false);
-  const rows = useMemo(() => rowsOf(view.items, view.me, "visitor", [view.assignee]), [view.items, view.me, view.assignee]);
-  const first = rows.find((row) => row.kind !== "day")?.key;
-  const last = rows.at(-1);
-  const read = newestOwn(rows, view.agentRead);
+export class Messages extends Component<MessagesProps> {
+  readonly #list = createRef<HTMLDivElement>();
+  #fromEnd = 0;
+  #scrolling = 0;
+  #away = false;
+  #loading = false;
+  #rows: Row[] = [];
+  /** What the rows were made from, and which of them were first and last when they were drawn. */
+  #made: View | undefined;
+  #first: string | undefined;
+  #last: string | undefined;
 
-  // Nobody sees what is added to a page in the background.
-  const look = (isAway: boolean): void => {
-    if (!isAway && document.visibilityState === "visible") seen();
+  override componentDidMount(): void {
+    document.addEventListener("visibilitychange", this.#look);
+    this.componentDidUpdate();
+  }
+
+  override componentWillUnmount(): void {
+    document.removeEventListener("visibilitychange", this.#look);
+  }
+
+  /** Whatever was added, above or below: the reader keeps the place, the end keeps the end. */
+  override componentDidUpdate(): void {
+    const at = this.#list.current;
+    const first = this.#rows.find((row) => row.kind !== "day")?.key;
+    const last = this.#rows.at(-1);
+    if (last?.key !== this.#last) {
+      if (!this.#away || (last?.kind === "bubble" && last.pending)) this.#toEnd();
+      this.#look();
+    }
+    if (at && this.#away && first !== this.#first) at.scrollTop = at.scrollHeight - this.#fromEnd;
+    this.#first = first;
+    this.#last = last?.key;
+  }
+
+  /** Nobody sees what is added to a page in the background. */
+  readonly #look = (): void => {
+    if (!this.#away && document.visibilityState === "visible") this.props.seen();
   };
-  // Once a frame: measuring the list after each of many messages would be most of the work.
-  const toEnd = (): void => {
-    scrolling.current ||= requestAnimationFrame(() => {
-      scrolling.current = 0;
-      list.current?.scrollTo({ top: list.current.scrollHeight });
+
+  /** Once a frame: measuring the list after each of many messages would be most of the work. */
+  #toEnd(): void {
+    this.#scrolling ||= requestAnimationFrame(() => {
+      this.#scrolling = 0;
+      this.#list.current?.scrollTo({ top: this.#list.current.scrollHeight });
     });
-  };
+  }
 
-  // Whatever was added, above or below: the reader keeps the place, the end keeps the end.
-  useLayoutEffect(() => {
-    const at = list.current;
-    if (!at) return;
-    if (!away || (last?.kind === "bubble" && last.pending)) toEnd();
-    look(away);
-  }, [last?.key]);
-  useLayoutEffect(() => {
-    const at = list.current;
-    if (at && away) at.scrollTop = at.scrollHeight - fromEnd.current;
-  }, [first]);
+  #onScroll({ scrollHeight, scrollTop, clientHeight }: HTMLElement): void {
+    this.#fromEnd = scrollHeight - scrollTop;
+    this.#away = this.#fromEnd - clientHeight > nearEnd;
+    this.setState({});
+    this.#look();
+  }
 
-  useEffect(() => {
-    const visible = (): void => look(away);
-    document.addEventListener("visibilitychange", visible);
-    return () => document.removeEventListener("visibilitychange", visible);
-  }, [away]);
+  async #older(): Promise<void> {
+    this.#loading = this.#away = true;
+    this.setState({});
+    await this.props.loadOlder().catch(() => {}); // the button stays, to be pressed again
+    this.#loading = false;
+    this.setState({});
+  }
 
-  const onScroll = (): void => {
-    const at = list.current;
-    if (!at) return;
-    fromEnd.current = at.scrollHeight - at.scrollTop;
-    const isAway = fromEnd.current - at.clientHeight > nearEnd;
-    setAway(isAway);
-    look(isAway);
-  };
+  #rowsOf(view: View): Row[] {
+    const { items, me, assignee } = view;
+    const made = this.#made;
+    if (made?.items !== items || made.me !== me || made.assignee !== assignee) this.#rows = rowsOf(items, me, "visitor", [assignee]);
+    this.#made = view;
+    return this.#rows;
+  }
 
-  const older = async (): Promise<void> => {
-    setLoading(true);
-    setAway(true);
-    await loadOlder().catch(() => {}); // the button stays, to be pressed again
-    setLoading(false);
-  };
-
-  return (
-    <div class="middle">
-      <div class="list" ref={list} onScroll={onScroll} role="log" aria-label={texts.log} aria-live="polite" tabIndex={0}>
-        {view.hasOlder && (
-          <button type="button" class="older" disabled={loading} onClick={() => void older()}>
-            {loading ? texts.loading : texts.older}
+  override render({ view, actions }: MessagesProps, _: unknown, { texts }: Words): JSX.Element {
+    const rows = this.#rowsOf(view);
+    const read = newestOwn(rows, view.agentRead);
+    return (
+      <div class="middle">
+        <div class="list" ref={this.#list} onScroll={(event) => this.#onScroll(event.currentTarget)} role="log" aria-label={texts.log} aria-live="polite" tabIndex={0}>
+          {view.hasOlder && (
+            <button type="button" class="older" disabled={this.#loading} onClick={() => void this.#older()}>
+              {this.#loading ? texts.loading : texts.older}
+            </button>
+          )}
+          {view.loaded && !view.hasOlder && view.first > 1 && <p class="notice">{texts.historyStarts}</p>}
+          {rows.length === 0 && <Empty />}
+          {rows.map((row, i) => (
+            <MessageRow key={row.key} row={row} last={i === rows.length - 1} read={row.key === read} actions={actions} />
+          ))}
+        </div>
+        {this.#away && view.unread > 0 && (
+          <button type="button" class="jump" onClick={() => this.#toEnd()}>
+            <DownIcon />
+            {texts.newMessages}
           </button>
         )}
-        {view.loaded && !view.hasOlder && view.first > 1 && <p class="notice">{texts.historyStarts}</p>}
-        {rows.length === 0 && <Empty />}
-        {rows.map((row, i) => (
-          <MessageRow key={row.key} row={row} last={i === rows.length - 1} read={row.key === read} actions={actions} />
-        ))}
       </div>
-      {away && view.unread > 0 && (
-        <button type="button" class="jump" onClick={toEnd}>
-          <DownIcon />
-          {texts.newMessages}
-        </button>
-      )}
-    </div>
-  );
+    );
+  }
 }
 
-function Empty(): JSX.Element {
-  const { texts } = useWords();
+function Empty(_: object, { texts }: Words): JSX.Element {
   return (
     <div class="empty">
       <span class="wave" aria-hidden="true">
