@@ -14,28 +14,28 @@ export class Server {
   readonly url: string;
   private readonly mqtt: string;
   private readonly data: string;
-  private readonly origin: string;
+  private readonly settings: Readonly<Record<string, string>>;
   private child: ChildProcess | undefined;
   private said = "";
 
-  private constructor(httpPort: number, mqttPort: number, data: string, origin: string) {
+  private constructor(httpPort: number, mqttPort: number, data: string, settings: Readonly<Record<string, string>>) {
     this.url = `http://127.0.0.1:${httpPort}`;
     this.mqtt = `127.0.0.1:${mqttPort}`;
     this.data = data;
-    this.origin = origin;
+    this.settings = settings;
   }
 
-  /** Starts a server whose demo site allows pages of origin. */
-  static async start(origin: string): Promise<Server> {
+  /** Starts a server whose demo site allows pages of origin, with more settings of the environment. */
+  static async start(origin: string, more: Readonly<Record<string, string>> = {}): Promise<Server> {
     const data = await mkdtemp(join(tmpdir(), "parley-e2e-"));
-    const server = new Server(await freePort(), await freePort(), data, origin);
+    const server = new Server(await freePort(), await freePort(), data, { PARLEY_DEMO_ORIGINS: origin, ...more });
     await server.launch();
     return server;
   }
 
   async launch(): Promise<void> {
     const args = ["serve", "--data", this.data, "--http", new URL(this.url).host, "--mqtt", this.mqtt, "--metrics", "off"];
-    const env = { ...process.env, PARLEY_DEMO_SITE: "1", PARLEY_DEMO_ORIGINS: this.origin, PARLEY_LOG: "warn" };
+    const env = { ...process.env, PARLEY_DEMO_SITE: "1", PARLEY_LOG: "warn", ...this.settings };
     this.child = spawn(binary, args, { env, stdio: ["ignore", "ignore", "pipe"] });
     this.child.stderr?.on("data", (text) => (this.said += String(text)));
     const failed = once(this.child, "error").then(([error]) => Promise.reject(new Error(`${binary} does not start: ${String(error)}`)));

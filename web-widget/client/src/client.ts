@@ -31,6 +31,9 @@ export interface ClientOptions {
   readonly fetch?: Fetch;
 }
 
+/** How often we ask how far things have got, in milliseconds: what is lost without a sign is found by that. */
+const beat = 45_000;
+
 /** What can be listened to with Client.on. */
 export interface ClientEvents {
   state: ConnectionState;
@@ -225,7 +228,7 @@ export class Client {
       return await this.#rest.call(method, path, decode, { token });
     } catch (error) {
       if (errorOf(error).code !== "unauthenticated") throw error;
-      const renewed = await this.#keeper.refused(token);
+      const renewed = await this.#keeper.another(token);
       return this.#rest.call(method, path, decode, { token: renewed.token });
     }
   }
@@ -251,8 +254,23 @@ export class Client {
     // After this turn the link is online, and fetching makes sense.
     after(0, () => {
       for (const conversation of this.#inUse.values()) conversation.resync();
-      this.refresh().catch((error: unknown) => this.#events.emit("error", errorOf(error)));
+      this.#refresh();
+      this.#beat(connection);
     });
+  }
+
+  /** A delivery that is lost is found by the next one. That there was one at all, and it was the last, only asking tells. */
+  #beat(connection: Connection): void {
+    const stop = after(beat * (0.75 + Math.random() / 2), () => {
+      for (const { id, state } of this.#inUse.values()) if (state) this.#call("GET", `/v1/conversations/${id}`, decodeState).then((now) => this.#learn(now), () => {});
+      if (this.#staff()) this.#refresh();
+      this.#beat(connection);
+    });
+    void connection.closed.then(stop);
+  }
+
+  #refresh(): void {
+    this.refresh().catch((error: unknown) => this.#events.emit("error", errorOf(error)));
   }
 
   /** Resolves after the first answer; what was not granted is asked for again until it is, or the connection ends. */

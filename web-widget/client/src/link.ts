@@ -1,9 +1,10 @@
 import { Backoff } from "./backoff";
-import { ParleyError } from "./errors";
+import { errorOf, ParleyError } from "./errors";
 import { Connection, type Closed } from "./mqtt/connection";
 import type { Publish } from "./mqtt/codec";
-import { after, type SocketConstructor } from "./platform";
-import type { Session, SessionKeeper } from "./session";
+import { after, utf8, type SocketConstructor } from "./platform";
+import { renewalIn, type Session, type SessionKeeper } from "./session";
+import { deviceTopic } from "./topic";
 
 /** What a person may want to know about the connection. "refused": the server is up, and does not allow pages of this origin. */
 export type ConnectionState = "connecting" | "online" | "offline" | "refused" | "replaced" | "signed-out";
@@ -91,7 +92,6 @@ export class Link {
   /** Ends the connection and the attempts. */
   stop(): void {
     this.#running++;
-    this.#options.keeper.stop();
     this.#connection?.close();
     this.#wake?.();
     this.#become("offline");
@@ -123,7 +123,7 @@ export class Link {
     const { keeper } = this.#options;
     let session: Session;
     try {
-      session = await (this.#refusedToken ? keeper.refused(this.#refusedToken) : keeper.fresh());
+      session = await (this.#refusedToken ? keeper.another(this.#refusedToken) : keeper.fresh());
     } catch (error) {
       return this.#noSession(error);
     }
@@ -180,14 +180,27 @@ export class Link {
     this.#renewInTime(session, connection);
   }
 
-  #renewInTime(session: Session, connection: Connection): void {
-    const { keeper } = this.#options;
-    keeper.whenDue(session, () => {
-      keeper.fresh().then(
-        () => connection.close(),
-        () => {}, // the server will end the connection when the token ends; then we ask again
-      );
-    });
+  /** Keeps the connection when its token ends, by telling the server another one in time. */
+  #renewInTime(session: Session, connection: Connection, wait = renewalIn(session)): void {
+    const stop = after(wait, () => void this.#renew(session, connection));
+    void connection.closed.then(stop);
+  }
+
+  /** What fails is tried again; if it never succeeds, the server ends the connection when the token ends. */
+  async #renew(session: Session, connection: Connection): Promise<void> {
+    try {
+      const next = await this.#options.keeper.another(session.token);
+      if (next.device !== session.device) return connection.close(); // the server has forgotten us
+      if (connection.room < 1) throw new ParleyError("unavailable", "no room for the token");
+      const ack = await connection.publish(deviceTopic("auth", next.site, next.user, next.device), utf8(JSON.stringify({ token: next.token })));
+      if (!ack) return;
+      if (ack.code < 0x80) return this.#renewInTime(next, connection);
+      this.#options.onError(new ParleyError("unauthenticated", "the renewed token is refused"));
+      connection.close();
+    } catch (error) {
+      this.#options.onError(errorOf(error));
+      this.#renewInTime(session, connection, 1000 + (Math.random() * session.lifetime) / 20);
+    }
   }
 
   /** What the end of a connection that was good says about the attempts to come. */

@@ -1,6 +1,5 @@
 import { ParleyError } from "./errors";
 import { field, object } from "./json";
-import { after } from "./platform";
 import type { Rest } from "./rest";
 
 /** What a sign-in gives: who we are, and the token that proves it. */
@@ -91,7 +90,6 @@ export class SessionKeeper {
   readonly #changed: (session: Session) => void;
   #session: Session | undefined;
   #pending: Promise<Session> | undefined;
-  #stopTimer: (() => void) | undefined;
 
   /** `changed` is told every new session. */
   constructor(rest: Rest, how: SignIn, changed: (session: Session) => void) {
@@ -110,20 +108,9 @@ export class SessionKeeper {
     return session && session.expiresAt - Date.now() > margin(session) ? Promise.resolve(session) : this.#renew();
   }
 
-  /** The token was refused: get another, unless that has happened meanwhile. */
-  refused(token: string): Promise<Session> {
+  /** A session with another token than this, which was refused or grows old. */
+  another(token: string): Promise<Session> {
     return this.#session && this.#session.token !== token ? this.fresh() : this.#renew();
-  }
-
-  /** Runs `due` when the token should be renewed. A later call replaces an earlier one. */
-  whenDue(session: Session, due: () => void): void {
-    this.stop();
-    // Timers hold 31 bits; whoever lives longer than 24 days on one connection may be asked earlier.
-    this.#stopTimer = after(Math.min(Math.max(session.expiresAt - Date.now() - margin(session), 0), 2 ** 31 - 1), due);
-  }
-
-  stop(): void {
-    this.#stopTimer?.();
   }
 
   #renew(): Promise<Session> {
@@ -149,5 +136,10 @@ export class SessionKeeper {
   }
 }
 
-/** A token is renewed when a fifth of its life, at most a minute, is left. */
-const margin = (session: Session): number => Math.min(60_000, session.lifetime / 5);
+/** A token that has less left than a tenth of its life, or a minute, is not used any more where there is a choice. */
+const margin = (session: Session): number => Math.min(60_000, session.lifetime / 10);
+
+/** How long until the token of a connection should be renewed, in milliseconds: not all of those that were made at once are renewed at once. */
+export const renewalIn = ({ expiresAt, lifetime }: Session): number =>
+  // Timers hold 31 bits; whoever lives longer than 24 days on one connection is asked earlier.
+  Math.min(Math.max(expiresAt - Date.now() - lifetime * (0.1 + Math.random() / 10), 0), 2 ** 31 - 1);

@@ -428,14 +428,81 @@ describe("sessions", () => {
     expect(world.server.requests).toContain("POST /v1/tokens/refresh");
   });
 
-  it("a token is renewed before it ends", async () => {
+  it("a token is renewed in place: the connection goes on", async () => {
     world.server.tokenLifetime = 100_000;
-    const { client } = world.visitor();
-    await pass(70_000);
-    const before = client.session?.token;
-    await pass(12_000);
-    expect(client.session?.token).not.toBe(before);
+    const { client, states, errors } = world.visitor();
+    await pass(600_000);
+    expect([states, world.server.connections, errors]).toEqual([["connecting", "online"], 1, []]);
+    expect(world.server.renewals.length).toBeGreaterThanOrEqual(6);
+    expect(world.server.renewals.length).toBeLessThanOrEqual(8);
+    expect(client.session?.token).toBe(world.server.renewals.at(-1));
+  });
+
+  it("tokens made in the same moment are not renewed in the same moment", async () => {
+    world.server.tokenLifetime = 100_000;
+    for (let n = 0; n < 20; n++) world.visitor();
+    await pass(85_000);
+    expect(world.server.renewals.length).toBeGreaterThan(0);
+    expect(world.server.renewals.length).toBeLessThan(20);
+    await pass(6_000);
+    expect(world.server.renewals).toHaveLength(20);
+  });
+
+  it("a renewal that fails is tried again while the token is good", async () => {
+    world.server.tokenLifetime = 100_000;
+    const { states, errors } = world.visitor();
+    await pass(1000);
+    world.server.faults.onRequest = (_, path) => (path === "/v1/tokens/refresh" ? 503 : undefined);
+    await pass(91_000);
+    expect(errors).toContain("unavailable");
+    world.server.faults = {};
+    await pass(100_000);
+    expect([states, world.server.connections]).toEqual([["connecting", "online"], 1]);
+  });
+
+  it("a renewed token that the server refuses is shown, and another one fetched", async () => {
+    world.server.tokenLifetime = 100_000;
+    const { client, states, errors } = world.visitor();
+    await pass(1000);
+    world.server.faults.refuseRenewal = true;
+    await pass(95_000);
+    expect([states, errors]).toEqual([["connecting", "online", "connecting", "online"], ["unauthenticated"]]);
+    world.server.faults = {};
+    await pass(300_000);
+    expect([client.state, world.server.connections]).toEqual(["online", 2]);
+  });
+
+  it("whose refresh token is void end with the token, and say so", async () => {
+    world.server.tokenLifetime = 100_000;
+    const { client } = world.agent("li");
+    await pass(1000);
+    world.server.faults.onRequest = (_, path) => (path === "/v1/tokens/refresh" ? 401 : undefined);
+    await pass(98_000);
     expect(client.state).toBe("online");
+    await pass(3_000);
+    expect(client.state).toBe("signed-out");
+  });
+
+  it("a device that is offline when its token ends loses nothing", async () => {
+    world.server.tokenLifetime = 60_000;
+    const ann = world.visitor();
+    const li = world.agent("li");
+    await pass(1000);
+    const conversation = ann.client.conversation(id);
+    conversation.send("before");
+    await pass(1000);
+    await li.client.claim(id);
+    for (const fault of [{ down: true }, { silent: true }]) {
+      world.server.faults = fault;
+      world.server.cut();
+      for (const text of numbers(10)) conversation.send(text);
+      await pass(300_000); // five lives of a token
+      world.server.faults = {};
+      await pass(25_000);
+    }
+    expect(stored(world.server, id)).toEqual(["before", ...numbers(10), ...numbers(10)]);
+    expect(seen(conversation)).toEqual(stored(world.server, id));
+    expect([ann.client.state, li.client.state, ann.storage.keys()]).toEqual(["online", "online", []]);
   });
 
   it("a page whose origin is not allowed is told apart from a network that is gone, and goes on once it is", async () => {

@@ -134,3 +134,37 @@ describe("a server that is down", () => {
     expect(visitors.every(({ client }) => client.state === "online")).toBe(true);
   });
 });
+
+describe("a message that is lost on its way, with every sign of it", () => {
+  it.each([["the visitor", false], ["an agent", true]])("is found by %s within a minute", async (_, staff) => {
+    const ann = await online();
+    const li = world.agent("li");
+    await pass(1000);
+    await li.client.claim(id);
+    const [reader, writer] = staff ? [li, ann] : [ann, li];
+    const conversation = reader.client.conversation(id);
+    await pass(1000);
+    const { device } = writer.client.session ?? {};
+    world.server.faults = { loseStates: true, onDeliver: (entry) => (entry.device === device ? "lose" : undefined) };
+    writer.client.conversation(id).send("unheard of");
+    await pass(5000);
+    world.server.faults = {};
+    expect(seen(conversation)).toEqual(["hello"]);
+    await pass(58_000);
+    expect(seen(conversation)).toEqual(["hello", "unheard of"]);
+    expect(reader.client.unread(id)).toBe(staff ? 2 : 1);
+    expect([reader.states.at(-1), reader.errors]).toEqual(["online", []]);
+  });
+
+  it("costs one request in about 45 s, and none for a conversation that nobody has begun", async () => {
+    const [ann, bob] = [await online(), world.visitor()];
+    bob.client.conversation(bob.client.newConversation());
+    await pass(1000);
+    world.server.requests.length = 0;
+    await pass(450_000);
+    expect(world.server.requests.length).toBeGreaterThanOrEqual(8);
+    expect(world.server.requests.length).toBeLessThanOrEqual(14);
+    expect(new Set(world.server.requests)).toEqual(new Set([`GET /v1/conversations/${id}`]));
+    expect([ann.errors, bob.errors]).toEqual([[], []]);
+  });
+});

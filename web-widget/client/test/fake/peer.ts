@@ -25,6 +25,7 @@ export class Peer {
   private held: Array<() => void> = [];
   private readonly knows = new Set<string>(); // conversations whose state it was told
   private gone = false;
+  private expiry: ReturnType<typeof setTimeout> | undefined;
 
   constructor(server: FakeServer, write: (bytes: Uint8Array) => void, hangUp: (code: number) => void) {
     this.server = server;
@@ -41,6 +42,7 @@ export class Peer {
   /** The network or the client has gone. */
   lost(): void {
     this.gone = true;
+    clearTimeout(this.expiry);
     this.server.peers.delete(this);
   }
 
@@ -85,6 +87,7 @@ export class Peer {
     }
     for (const other of [...this.server.peers]) if (other !== this && other.device === device) other.end(4408, 0x8e);
     this.device = device;
+    this.endWith(password);
     this.send(encodeServer.connack(0, device.filters.size > 0, { values: new Map([[property.receiveMaximum, window]]) }));
     this.pump();
   }
@@ -107,6 +110,7 @@ export class Peer {
   private publish({ topic: name, payload, packetId }: ClientPacket & { type: "publish" }): void {
     const { faults, store } = this.server;
     const topic = parseTopic(name);
+    if (this.device && topic?.kind === "auth") return this.renew(this.device, payload, packetId);
     if (this.device && topic?.kind === "marks") return this.mark(this.device, topic.conversation ?? "", payload, packetId);
     const draft = decodeDraft(payload);
     if (!this.device || topic?.conversation === undefined) return this.end(4400);
@@ -124,6 +128,20 @@ export class Peer {
     const ack = (): void => this.send(encodeServer.puback(packetId, 0, { user }));
     if (faults.ackDelay) setTimeout(ack, faults.ackDelay);
     else ack();
+  }
+
+  /** The connection ends with its token. */
+  private endWith(token: string): void {
+    clearTimeout(this.expiry);
+    this.expiry = setTimeout(() => this.end(4401, 0x87), this.server.left(token));
+  }
+
+  private renew(device: Device, payload: Uint8Array, packetId: number): void {
+    const token = field.text(object(parseJson(fromUtf8(payload))), "token");
+    this.server.renewals.push(token);
+    if (this.server.faults.refuseRenewal || this.server.deviceOf(token) !== device) return this.refuse(packetId, "unauthenticated");
+    this.endWith(token);
+    this.send(encodeServer.puback(packetId, 0));
   }
 
   private mark(device: Device, id: string, payload: Uint8Array, packetId: number): void {
@@ -193,7 +211,7 @@ export class Peer {
     const exact = `p1/${server.site}/c/${c.id}/state`;
     const membership = `p1/${server.site}/c/+/state`;
     const wanted = only ? only === exact || only === membership : device.filters.has(exact) || device.filters.has(membership);
-    if (!wanted) return;
+    if (!wanted || (server.faults.loseStates && !only)) return;
     if (server.store.sees(c, device)) {
       this.knows.add(c.id);
       this.deliver(exact, utf8(JSON.stringify(server.store.state(c, device))), "", 0, true);

@@ -97,6 +97,8 @@ export class Rest {
     switch (what) {
       case "messages":
         return this.messages(c, query);
+      case "":
+        break;
       case "claim":
         if (c.assignee && c.assignee.user !== device.user) return problem(409, "conflict");
         store.claim(c, device);

@@ -22,6 +22,10 @@ export interface Faults {
   /** Asked at each mark, with the device that sends it. */
   onMark?: (device: string) => "drop-before" | { refuse: string } | undefined;
   onDeliver?: (entry: Entry) => "lose" | "late" | "twice" | undefined;
+  /** States are not delivered either: nothing at all says that there is something new. */
+  loseStates?: boolean;
+  /** Tokens that are told in place are refused. */
+  refuseRenewal?: boolean;
   refuseFilter?: (filter: string) => boolean;
   /** The answer to a REST request, in place of the right one. */
   onRequest?: (method: string, path: string) => number | undefined;
@@ -51,6 +55,8 @@ export class FakeServer {
   /** Every mark that has come, with the device that sent it. */
   readonly marks: Array<{ device: string; at: number; delivered: number; read: number }> = [];
   readonly requests: string[] = [];
+  /** Every token that has come over an open connection. */
+  readonly renewals: string[] = [];
   faults: Faults = {};
   tokenLifetime = 3_600_000;
   connections = 0;
@@ -78,6 +84,11 @@ export class FakeServer {
   deviceOf(token: string): Device | undefined {
     const found = this.tokens.get(token);
     return found && found.expires > Date.now() ? found.device : undefined;
+  }
+
+  /** How long the token is still good, in milliseconds. */
+  left(token: string): number {
+    return (this.tokens.get(token)?.expires ?? 0) - Date.now();
   }
 
   revokeTokens(): void {
