@@ -21,6 +21,7 @@ import (
 // Files that the server knows by name.
 const (
 	widgetFile    = "widget.js"
+	widgetTexts   = "widget-zh.json" // what the widget says to those who do not speak English
 	agentFolder   = "agent/"
 	agentIndex    = "agent/index.html"
 	notBuiltFile  = "make-run.html"
@@ -129,7 +130,8 @@ func (s *Server) routePages(p *pages) {
 		return c.Redirect(http.StatusMovedPermanently, "/agent/")
 	}))
 	s.public.Match(methods, "/agent/*", p.whenBuilt(p.serveAgent))
-	s.public.Match(methods, "/widget.js", p.whenBuilt(p.serveWidget))
+	s.public.Match(methods, "/"+widgetFile, p.whenBuilt(p.serveWidget(widgetFile)))
+	s.public.Match(methods, "/"+widgetTexts, p.whenBuilt(p.serveWidget(widgetTexts)))
 }
 
 // whenBuilt answers every page with how to build them, as long as they are not.
@@ -144,16 +146,18 @@ func (p *pages) whenBuilt(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// serveWidget serves the script that other people's pages load.
-func (p *pages) serveWidget(c echo.Context) error {
-	a, ok := p.assets[widgetFile]
-	if !ok {
-		return echo.ErrNotFound
+// serveWidget serves a file that other people's pages load.
+func (p *pages) serveWidget(name string) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		a, ok := p.assets[name]
+		if !ok {
+			return echo.ErrNotFound
+		}
+		h := c.Response().Header()
+		h.Set("Access-Control-Allow-Origin", "*")
+		h.Set("Cross-Origin-Resource-Policy", "cross-origin")
+		return serveAsset(c, a, "public, max-age=300")
 	}
-	h := c.Response().Header()
-	h.Set("Access-Control-Allow-Origin", "*")
-	h.Set("Cross-Origin-Resource-Policy", "cross-origin")
-	return serveAsset(c, a, "public, max-age=300")
 }
 
 // serveAgent serves the agents' page. A path that names no file is a place

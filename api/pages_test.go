@@ -22,6 +22,7 @@ func built() fs.FS {
 	file := func(text string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(text)} }
 	return fstest.MapFS{
 		"widget.js":              file("// widget\n" + strings.Repeat("let a = 1;\n", 500)),
+		"widget-zh.json":         file(`{"open": "打开"}`),
 		"agent/index.html":       file("<!doctype html><title>agent</title>"),
 		"agent/favicon.svg":      file("<svg/>"),
 		"agent/assets/a-1234.js": file("// asset"),
@@ -53,6 +54,7 @@ func TestBuiltPages(t *testing.T) {
 		"/agent/%2e%2e/secret.txt":      {404, "application/problem+json", "no-store", ""},
 		"/secret.txt":                   {404, "application/problem+json", "no-store", ""},
 		"/widget.js":                    {200, "text/javascript; charset=utf-8", "public, max-age=300", "// widget"},
+		"/widget-zh.json":               {200, "application/json", "public, max-age=300", "打开"},
 		"/make-run.html":                {404, "application/problem+json", "no-store", ""},
 		"/agent/..%2fmake-run.html?a=b": {404, "application/problem+json", "no-store", ""},
 	} {
@@ -110,6 +112,10 @@ func TestWidgetIsForEveryPage(t *testing.T) {
 	}
 	head := f.do(t, request{method: http.MethodHead, path: "/widget.js"})
 	f.expect(t, head, http.StatusOK)
+	texts := f.do(t, request{path: "/widget-zh.json", header: http.Header{"Origin": {"https://anywhere.example"}}})
+	if texts.header.Get("Access-Control-Allow-Origin") != "*" {
+		t.Errorf("headers %v", texts.header)
+	}
 }
 
 func TestPagesThatAreNotBuiltSayHow(t *testing.T) {

@@ -1,4 +1,5 @@
 import { Backoff } from "./backoff";
+import { isChange } from "./changes";
 import { Conversation, type Surroundings } from "./conversation";
 import { decodeEntry, decodeRefusal, type Entry, type Refusal } from "./entry";
 import { errorOf, ParleyError } from "./errors";
@@ -299,7 +300,7 @@ export class Client {
   }
 
   #entryCame(id: string, entry: Entry): void {
-    const own = entry.sender === this.#me; // the server marks it by itself
+    const own = entry.sender === this.#me && !isChange(entry); // the server marks it by itself
     this.#marks.mark(id, entry, own, own);
     this.#inUse.get(id)?.receive(entry);
   }

@@ -1,8 +1,10 @@
 import { Backoff } from "./backoff";
+import { isChange, shownOf, type Shown } from "./changes";
 import { decodePage, type Entry, type Page } from "./entry";
 import { errorOf, type ParleyError } from "./errors";
 import { Events } from "./events";
 import { begin, emptyLog, fill, hasOlder, isBehind, learnHead, prepend, receive, type Log } from "./log";
+import type { DraftType } from "./draft";
 import type { Marks } from "./marks";
 import type { Outbox, Outgoing } from "./outbox";
 import { after } from "./platform";
@@ -14,7 +16,7 @@ const fillSize = 200;
 const gapPatience = 500;
 
 /** One row of a conversation as it is shown: an entry, or a message of ours that is not one yet. */
-export type Item = { readonly kind: "entry"; readonly entry: Entry } | { readonly kind: "own"; readonly message: Outgoing };
+export type Item = Shown | { readonly kind: "own"; readonly message: Outgoing };
 
 /** What a conversation needs of the client around it. */
 export interface Surroundings {
@@ -56,11 +58,12 @@ export class Conversation {
 
   /** Entries by seq, then our own unfinished messages in the order they were written. The same array until something changes. */
   items(): readonly Item[] {
-    this.#shown ??= [
-      ...this.#log.entries.map((entry): Item => ({ kind: "entry", entry })),
-      ...this.#around.outbox.rows(this.id).map((message): Item => ({ kind: "own", message })),
-    ];
-    return this.#shown;
+    if (this.#shown) return this.#shown;
+    const own = this.#around.outbox.rows(this.id);
+    return (this.#shown = [
+      ...shownOf(this.#log.entries, own.filter(({ draft }) => isChange(draft))),
+      ...own.flatMap((message): Item[] => (isChange(message.draft) ? [] : [{ kind: "own", message }])),
+    ]);
   }
 
   /** The newest state known, undefined before the conversation exists. */
@@ -95,18 +98,26 @@ export class Conversation {
 
   /** Writes a message. It is in the outbox when this returns, and leaves when there is a connection. Throws a ParleyError if it is empty or too long. */
   send(text: string): Outgoing {
-    const message = this.#around.outbox.add(this.id, text);
-    this.#around.kick();
-    return message;
+    return this.#put("text", text);
   }
 
-  /** Sends a failed message again, as a new one at the end. */
+  /** Gives an own message other words. Throws a ParleyError like `send`; a refusal by the server shows at the message. */
+  edit(seq: number, text: string): void {
+    this.#put("edit", text, seq);
+  }
+
+  /** Deletes a message, for everybody and for good. */
+  delete(seq: number): void {
+    this.#put("delete", "", seq);
+  }
+
+  /** Sends a failed message or change again, as a new one at the end. */
   retry(id: string): void {
     this.#around.outbox.retry(id);
     this.#around.kick();
   }
 
-  /** Forgets a failed message. */
+  /** Forgets a failed message or change. */
   discard(id: string): void {
     this.#around.outbox.discard(id);
   }
@@ -158,6 +169,15 @@ export class Conversation {
   release(): void {
     this.#stopTimer?.();
     this.#released = true;
+  }
+
+  #put(type: DraftType, text: string, target?: number): Outgoing {
+    const { outbox } = this.#around;
+    const before = outbox.rows(this.id);
+    const message = outbox.add(this.id, type, text, target);
+    for (const { draft } of before) if (draft.target === target) outbox.discard(draft.id); // failed, and not wanted any more
+    this.#around.kick();
+    return message;
   }
 
   /** Shows the new log, and sees to it that a gap is filled. */

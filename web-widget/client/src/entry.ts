@@ -15,6 +15,8 @@ export interface Entry {
   readonly body: JsonObject;
   readonly at: number;
   readonly count: number;
+  /** Its body has been deleted, for good. */
+  readonly redacted?: boolean;
 }
 
 /** Reads an entry of the wire, the same on MQTT and HTTP; throws Undecodable. */
@@ -31,6 +33,7 @@ export function decodeEntry(value: unknown): Entry {
     body: field.object(from, "body"),
     at: field.integer(from, "at"),
     count: field.integer(from, "count"),
+    ...(from["redacted"] === true && { redacted: true }),
   };
   if (entry.seq < 1) throw new Undecodable("seq");
   return entry;

@@ -1,10 +1,10 @@
-import { draftJson, textDraft, type Draft } from "./draft";
+import { draftJson, makeDraft, type Draft, type DraftType } from "./draft";
 import { decodeCode, ParleyError, type Code } from "./errors";
 import { newId, validMessageId } from "./ids";
 import { field, object, parseJson } from "./json";
 import type { Storage } from "./storage";
 
-/** A message of ours that is not yet seen in the conversation. */
+/** A message of ours, or a change of one, that is not yet seen in the conversation. */
 export interface Outgoing {
   readonly conversation: string;
   readonly draft: Draft;
@@ -48,11 +48,11 @@ export class Outbox {
     }
   }
 
-  /** Puts a text at the end. Throws a ParleyError if it is empty or too long. */
-  add(conversation: string, text: string): Outgoing {
+  /** Puts a message, or a change of the one at `target`, at the end. Throws a ParleyError if its text is empty or too long. */
+  add(conversation: string, type: DraftType, text: string, target = 0): Outgoing {
     const rows = this.rows();
     const order = Math.max(Date.now(), (rows.at(-1)?.order ?? 0) + 1);
-    const row: Outgoing = { conversation, draft: textDraft(newId("msg_"), text), state: "queued", seq: 0, order };
+    const row: Outgoing = { conversation, draft: makeDraft(newId("msg_"), type, text, target), state: "queued", seq: 0, order };
     this.#keep(row);
     return row;
   }
@@ -104,8 +104,9 @@ export class Outbox {
   retry(id: string): void {
     const row = this.#held.get(id);
     if (row?.state !== "failed") return;
+    const { type, text, target } = row.draft;
     this.#drop(row);
-    this.add(row.conversation, row.draft.text);
+    this.add(row.conversation, type, text, target);
   }
 
   /** Gives a failed message up. */
@@ -139,8 +140,9 @@ function readRow(id: string, text = ""): Outgoing | undefined {
   if (!validMessageId(id)) return undefined;
   try {
     const from = object(parseJson(text));
-    const { body } = object(parseJson(field.text(from, "draft")));
-    const draft = textDraft(id, field.text(object(body), "text"));
+    const kept = object(parseJson(field.text(from, "draft")));
+    const body = field.object(kept, "body");
+    const draft = makeDraft(id, field.oneOf(kept, "type", ["text", "edit", "delete"]), field.text(body, "text", ""), field.integer(body, "seq", 0));
     const row = { conversation: field.text(from, "conversation"), draft, seq: 0, order: field.integer(from, "order") };
     const code = from["code"];
     return code === undefined ? { ...row, state: "queued" } : { ...row, state: "failed", code: decodeCode(code) };

@@ -1,3 +1,4 @@
+import { isChange, type Shown } from "./changes";
 import type { Item } from "./conversation";
 import { textOf, type Entry } from "./entry";
 import type { Outgoing } from "./outbox";
@@ -36,8 +37,14 @@ export interface Bubble {
   /** Whether it begins and ends a run of messages by the same person. */
   readonly starts: boolean;
   readonly ends: boolean;
+  /** Its author has changed the text. */
+  readonly edited: boolean;
+  /** It has been deleted, and has no text. */
+  readonly deleted: boolean;
   /** What is still to happen to it; absent once it is stored and back. */
   readonly pending?: Outgoing;
+  /** A change of ours that is on its way, or refused. */
+  readonly change?: Outgoing | undefined;
 }
 
 const runGap = 5 * 60_000;
@@ -53,7 +60,7 @@ export function rowsOf(items: readonly Item[], me: string, role: string, people:
   const rows: Row[] = [];
   let day = "";
   for (const item of items) {
-    const row = item.kind === "own" ? ownRow(item.message, role) : entryRow(item.entry, me, names);
+    const row = item.kind === "own" ? ownRow(item.message, role) : entryRow(item, me, names);
     if (!row) continue;
     const at = item.kind === "own" ? item.message.order : item.entry.at;
     const today = new Date(at).toDateString();
@@ -65,22 +72,25 @@ export function rowsOf(items: readonly Item[], me: string, role: string, people:
   return rows.map((row, i) => (row.kind === "bubble" ? { ...row, starts: !sameRun(rows[i - 1], row), ends: !sameRun(row, rows[i + 1]) } : row));
 }
 
+const bubble = { kind: "bubble", starts: true, ends: true, edited: false, deleted: false } as const;
+
 function ownRow(pending: Outgoing, role: string): Bubble {
   const { draft, order, seq } = pending;
-  return { kind: "bubble", key: draft.id, text: draft.text, seq, at: order, own: true, role, name: "", starts: true, ends: true, pending };
+  return { ...bubble, key: draft.id, text: draft.text, seq, at: order, own: true, role, name: "", pending };
 }
 
-function entryRow(entry: Entry, me: string, names: Map<string, string>): Row | undefined {
+function entryRow({ entry, edited, change }: Shown, me: string, names: Map<string, string>): Row | undefined {
   const { body, sender, id, seq, at, role } = entry;
   const agent = String(body["agent"] ?? "");
   if (entry.type === "assigned") names.set(agent, String(body["name"] ?? ""));
   if (entry.type === "opened") names.set(String(body["visitor"]), String(body["name"] ?? ""));
   if (notices.includes(entry.type)) return { kind: "notice", key: `seq ${seq}`, entry, name: names.get(agent) ?? "" };
-  const text = textOf(entry);
-  if (text === undefined) return undefined;
+  const deleted = entry.redacted === true;
+  const text = deleted ? "" : textOf(entry);
+  if (text === undefined || isChange(entry)) return undefined;
   const own = sender === me;
   // The key stays the same when a pending message becomes an entry.
-  return { kind: "bubble", key: own ? id : `${sender} ${id}`, text, seq, at, own, role, name: names.get(sender) ?? "", starts: true, ends: true };
+  return { ...bubble, key: own ? id : `${sender} ${id}`, text, seq, at, own, role, name: names.get(sender) ?? "", edited, deleted, change };
 }
 
 function sameRun(a: Row | undefined, b: Row | undefined): boolean {

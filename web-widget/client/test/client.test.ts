@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { makeDraft } from "../src/draft";
 import { memoryStorage } from "../src/index";
 import { numbers, seen, stored, World } from "./fake/world";
 
@@ -588,7 +589,7 @@ describe("an agent's list", () => {
 
 describe("a list that is longer than what is fetched of it", () => {
   it("keeps what was told beyond", async () => {
-    for (let n = 0; n < 1200; n++) world.server.store.record(`cnv_${n}`, { user: "vis_a", device: "d", role: "visitor", name: "" }, `msg_${n}_000`, "x");
+    for (let n = 0; n < 1200; n++) world.server.store.record(`cnv_${n}`, { user: "vis_a", device: "d", role: "visitor", name: "" }, makeDraft(`msg_${n}_000`, "text", "x"));
     const { client } = world.agent("li");
     await pass(2000);
     await client.refresh();

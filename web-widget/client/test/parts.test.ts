@@ -98,12 +98,12 @@ describe("the outbox", () => {
     vi.setSystemTime(2_000_000);
     const storage = memoryStorage();
     const outbox = new Outbox(storage, "p", () => {});
-    outbox.add("c", "one");
+    outbox.add("c", "text", "one");
     vi.setSystemTime(1_000_000);
-    outbox.add("c", "two");
+    outbox.add("c", "text", "two");
     const again = new Outbox(storage, "p", () => {});
     again.load();
-    again.add("c", "three");
+    again.add("c", "text", "three");
     expect(again.rows().map((row) => row.draft.text)).toEqual(["one", "two", "three"]);
   });
 

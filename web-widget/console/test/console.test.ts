@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { createApp, nextTick, type App as VueApp } from "vue";
+import { makeDraft } from "../../client/src/draft";
 import { FakeServer } from "../../client/test/fake/server";
 import { stored } from "../../client/test/fake/world";
 import App from "../src/App.vue";
@@ -63,7 +64,7 @@ async function write(root: HTMLElement, text: string, key: KeyboardEventInit = {
 }
 
 const visitor = { user: "vis_ann", device: "dev_v", role: "visitor", name: "Ann" };
-const ask = (id: string, text: string): unknown => server.store.record(id, visitor, `msg_${id}_${text}`, text);
+const ask = (id: string, text: string): unknown => server.store.record(id, visitor, makeDraft(`msg_${id}_${text}`, "text", text));
 const bubbles = (root: HTMLElement): string[] => [...root.querySelectorAll(".bubble")].map((b) => b.lastChild?.textContent ?? "");
 const badges = (root: HTMLElement): string[] => [...root.querySelectorAll(".badge")].map((b) => b.textContent ?? "");
 const lists = (root: HTMLElement): string[] => [...root.querySelectorAll(".lists section")].map((s) => [...s.querySelectorAll(".who")].map((w) => w.textContent).join(","));

@@ -1,11 +1,11 @@
 // The embed: <script async src="https://…/widget.js" data-site="KEY"></script>
 
-import { webStorage } from "@parley-chat/client";
+import { parseJson, webStorage } from "@parley-chat/client";
 import { Chat } from "./chat";
 import { Identity } from "./identity";
 import { mount } from "./mount";
 import { pageMethods, type Methods } from "./page";
-import { chooseLocale } from "./texts";
+import { chooseLocale, decodeTexts, en, type Texts } from "./texts";
 
 type Parley = Methods & ((method: keyof Methods, ...values: unknown[]) => unknown);
 
@@ -20,17 +20,33 @@ const script = document.currentScript;
 function start({ src, dataset }: HTMLScriptElement): void {
   const site = dataset["site"];
   if (!site) return console.error("parley: the script has no data-site");
-  const { locale, texts } = chooseLocale([...(dataset["locale"] ? [dataset["locale"]] : []), ...navigator.languages]);
   const local = webStorage(() => localStorage);
   const identity = new Identity(local, webStorage(() => sessionStorage), site);
   const server = dataset["server"]?.replace(/\/+$/, "") ?? new URL(src).origin;
   const name = dataset["name"];
   const chat = new Chat({ server, site, identity, storage: local, ...(name && { name }) });
-  mount(chat, { locale, texts, title: dataset["title"] ?? texts.title, accent: dataset["accent"] ?? "" });
+  const { speak } = mount(chat, { title: dataset["title"], accent: dataset["accent"] ?? "" });
+  speak({ locale: "en", texts: en });
   followNetwork(chat);
   window.parley = callable(pageMethods(chat));
-  if (dataset["open"] !== undefined) chat.show(true);
+  const open = (): void => {
+    if (dataset["open"] !== undefined) chat.show(true);
+  };
+  const locale = chooseLocale([...(dataset["locale"] ? [dataset["locale"]] : []), ...navigator.languages]);
+  if (/^en/i.test(locale)) return open();
+  // Until its words are here there is only the launcher, which has none; without them it speaks English.
+  void textsFrom(server).then((texts) => {
+    if (texts) speak({ locale, texts });
+    open();
+  });
 }
+
+/** The other language. A fetch, since pages that let their visitors talk to the server allow that. */
+const textsFrom = (server: string): Promise<Texts | undefined> =>
+  fetch(`${server}/widget-zh.json`, { signal: AbortSignal.timeout(5000) }).then(
+    async (answer) => (answer.ok ? decodeTexts(parseJson(await answer.text())) : undefined),
+    () => undefined,
+  );
 
 /** Every sign that the network may be back, or that somebody looks again. */
 function followNetwork({ client }: Chat): void {

@@ -4,22 +4,24 @@ import { App } from "./view/app";
 import css from "./style.css?inline";
 import type { Words } from "./view/words";
 
-export interface Look extends Words {
-  readonly title: string;
+export interface Look {
+  readonly title?: string | undefined;
   /** A CSS colour for what stands out; empty for ours. */
   readonly accent: string;
 }
 
-/** Puts the widget on the page: one element, with everything inside its shadow. */
-export function mount(chat: Chat, { title, accent, ...words }: Look): HTMLElement {
+/** Puts the widget on the page: one element, with everything inside its shadow. Answers how to have it speak. */
+export function mount(chat: Chat, { title, accent }: Look): { host: HTMLElement; speak(words: Words): void } {
   const host = document.createElement("parley-widget");
-  host.lang = words.locale;
   const shadow = host.attachShadow({ mode: "open" });
   const sheet = new CSSStyleSheet();
   sheet.replaceSync(css);
   shadow.adoptedStyleSheets = [sheet];
   if (accent && CSS.supports("color", accent)) host.style.setProperty("--parley-accent", accent);
   document.body.append(host);
-  render(<App chat={chat} title={title} words={words} />, shadow);
-  return host;
+  const speak = (words: Words): void => {
+    host.lang = words.locale;
+    render(<App chat={chat} title={title} words={words} />, shadow);
+  };
+  return { host, speak };
 }

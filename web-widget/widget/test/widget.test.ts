@@ -1,12 +1,14 @@
 import { memoryStorage, type Storage } from "@parley-chat/client";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { makeDraft } from "../../client/src/draft";
 import { FakeServer } from "../../client/test/fake/server";
 import { stored } from "../../client/test/fake/world";
 import { Chat } from "../src/chat";
 import { Identity } from "../src/identity";
 import { mount } from "../src/mount";
 import { pageMethods, type Methods } from "../src/page";
-import { chooseLocale } from "../src/texts";
+import { chooseLocale, decodeTexts, en, fill, type Texts } from "../src/texts";
+import zh from "../public/widget-zh.json";
 
 interface Widget {
   chat: Chat;
@@ -19,10 +21,13 @@ interface Widget {
 let server: FakeServer;
 let widgets: Widget[] = [];
 
+const textsOf = (locale: string): Texts => (locale === "en" ? en : decodeTexts(zh));
+
 function widget(local = memoryStorage(), session = memoryStorage(), locale = "en"): Widget {
   const identity = new Identity(local, session, server.siteKey);
   const chat = new Chat({ server: "http://parley.test", site: server.siteKey, identity, storage: local, webSocket: server.socket, fetch: server.fetch });
-  const host = mount(chat, { ...chooseLocale([locale]), title: "Chat", accent: "" });
+  const { host, speak } = mount(chat, { title: "Chat", accent: "" });
+  speak({ locale, texts: textsOf(locale) });
   if (!host.shadowRoot) throw new Error("no shadow");
   const made = { chat, page: pageMethods(chat), root: host.shadowRoot, local, session };
   widgets.push(made);
@@ -54,12 +59,12 @@ function answer(id: string, text: string): void {
   const agent = { user: "agt_li", device: "dev_a", role: "agent", name: "Li" };
   if (!c) throw new Error("no conversation");
   if (!c.assignee) server.store.claim(c, agent);
-  server.store.record(id, agent, `msg_answer_${c.entries.length}`, text);
+  server.store.record(id, agent, makeDraft(`msg_answer_${c.entries.length}`, "text", text));
 }
 
 /** A conversation of somebody else. */
 function foreign(id: string): void {
-  server.store.record(id, { user: "vis_other", device: "dev_o", role: "visitor", name: "" }, "msg_other_1", "hello");
+  server.store.record(id, { user: "vis_other", device: "dev_o", role: "visitor", name: "" }, makeDraft("msg_other_1", "text", "hello"));
 }
 
 beforeEach(() => {
@@ -203,8 +208,8 @@ describe("the widget", () => {
     page.open();
     await pass(5000);
     await type(root, "hello");
-    expect(find(root, ".banner.refused", HTMLElement).textContent).toBe(chooseLocale([locale]).texts.notHere(location.origin));
-    expect(find(root, ".progress", HTMLElement).textContent).toBe(chooseLocale([locale]).texts.kept);
+    expect(find(root, ".banner.refused", HTMLElement).textContent).toBe(fill(textsOf(locale).notHere, location.origin));
+    expect(find(root, ".progress", HTMLElement).textContent).toBe(textsOf(locale).kept);
   });
 
   it("keeps what was begun to write, over closing and a page load, until it is sent", async () => {
@@ -292,7 +297,14 @@ describe("the widget", () => {
     page.open();
     await pass(50);
     expect(find(root, "textarea", HTMLTextAreaElement).placeholder).toBe("输入消息…");
-    expect(chooseLocale(["fr-FR", "zh-TW", "en"]).locale).toBe("zh-TW");
-    expect(chooseLocale(["fr-FR"]).locale).toBe("en");
+    expect(chooseLocale(["fr-FR", "zh-TW", "en"])).toBe("zh-TW");
+    expect(chooseLocale(["fr-FR"])).toBe("en");
+  });
+
+  it("knows the same words in both languages, with the same places in them", () => {
+    const places = (texts: object): object => Object.fromEntries(Object.entries(texts).map(([name, words]) => [name, String(words).includes("{}")]));
+    expect(places(zh)).toEqual(places(en));
+    expect(decodeTexts({ open: "打开", close: 7 })).toEqual({ ...en, open: "打开" });
+    expect(decodeTexts(undefined)).toEqual(en);
   });
 });

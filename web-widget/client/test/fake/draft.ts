@@ -1,6 +1,6 @@
 // How the server reads a draft: what it takes, and what it refuses.
 
-import { textDraft, type Draft } from "../../src/draft";
+import { makeDraft, type Draft, type DraftType } from "../../src/draft";
 import { ParleyError } from "../../src/errors";
 import { validMessageId } from "../../src/ids";
 import { isObject, parseJson, type JsonObject } from "../../src/json";
@@ -37,15 +37,20 @@ function decodeText(payload: string, valid: boolean): Draft | DraftRefusal {
 
 function decodeBody(id: string, raw: JsonObject): Draft | DraftRefusal {
   const body = raw["body"];
-  if (raw["type"] !== "text") return refuse(id, "unknown message type");
-  if (!isObject(body) || typeof body["text"] !== "string") return refuse(id, 'the body of a text message is {"text": "…"}');
+  const type = types.find((one) => one === raw["type"]);
+  if (!type) return refuse(id, "unknown message type");
+  const { text = "", seq = 0 } = isObject(body) ? body : {};
+  if (!isObject(body) || typeof text !== "string" || (type !== "delete") !== "text" in body) return refuse(id, 'the body of a text message is {"text": "…"}');
+  if (typeof seq !== "number" || (type !== "text" && seq < 1)) return refuse(id, "a change names the seq of its message");
   try {
-    return textDraft(id, body["text"]);
+    return makeDraft(id, type, text, type === "text" ? 0 : seq);
   } catch (error) {
     if (error instanceof ParleyError) return { refused: error, id };
     throw error;
   }
 }
+
+const types: readonly DraftType[] = ["text", "edit", "delete"];
 
 const refuse = (id: string, message: string): DraftRefusal => ({ refused: new ParleyError("invalid", message), id });
 

@@ -120,7 +120,7 @@ export class Peer {
     if (fault === "drop-before") return this.end(1006);
     if (fault === "ignore") return;
     if (typeof fault === "object") return this.refuse(packetId, fault.refuse, draft.id);
-    const answer = store.record(topic.conversation, this.device, draft.id, draft.text);
+    const answer = store.record(topic.conversation, this.device, draft);
     if (fault === "drop-after") return this.end(1006);
     if ("code" in answer) return this.refuse(packetId, answer.code, draft.id);
     const user: Array<[string, string]> = [["seq", String(answer.seq)], ["epoch", store.epoch]];

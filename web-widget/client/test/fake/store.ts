@@ -1,6 +1,8 @@
 // The fake server's truth: conversations as lists of entries, with the rules of
 // the real one as far as clients can see them.
 
+import type { Draft } from "../../src/draft";
+import { isChange } from "../../src/changes";
 import type { Entry } from "../../src/entry";
 import type { Mark, State, Status } from "../../src/state";
 
@@ -26,6 +28,8 @@ export type Answer = { seq: number; duplicate: boolean } | { code: string };
 export class Store {
   epoch = "epo_1";
   now = 1_763_700_000_000;
+  editVisitor = 900_000;
+  editStaff = 86_400_000;
   readonly conversations = new Map<string, Stored>();
   /** Of every user, what happened to the user alone. */
   readonly events = new Map<string, Entry[]>();
@@ -51,12 +55,13 @@ export class Store {
     return entry;
   }
 
-  /** Stores a text once. The first message of a visitor to a new id opens the conversation. */
-  record(id: string, by: Identity, messageId: string, text: string): Answer {
+  /** Stores a draft once. The first message of a visitor to a new id opens the conversation. */
+  record(id: string, by: Identity, { id: messageId, type, text, target }: Draft): Answer {
     const c = this.conversations.get(id) ?? this.open(id, by);
     if (!c || (by.role === "visitor" && c.visitor.user !== by.user)) return { code: "not_found" };
     const first = c.entries.find((e) => e.sender === by.user && e.id === messageId);
-    if (first) return first.body["text"] === text ? { seq: first.seq, duplicate: true } : { code: "conflict" };
+    if (first) return first.redacted || first.body["text"] === (text || undefined) ? { seq: first.seq, duplicate: true } : { code: "conflict" };
+    if (isChange({ type })) return this.change(c, by, messageId, type, target, text);
     if (by.role !== "visitor" && c.assignee?.user !== by.user) return { code: "forbidden" };
     if (c.status === "closed" && by.role !== "visitor") return { code: "closed" };
     if (c.status === "closed") {
@@ -65,6 +70,24 @@ export class Store {
       this.system(c, "reopened", { by: by.user });
     }
     return { seq: this.append(c, by, "text", messageId, { text }).seq, duplicate: false };
+  }
+
+  /** Stores an edit or a deletion. A deletion takes the text out of everything that holds it. */
+  private change(c: Stored, by: Identity, id: string, type: string, target: number, text: string): Answer {
+    const message = c.entries[target - 1];
+    if (message?.type !== "text") return { code: "not_found" };
+    const own = message.sender === by.user;
+    const inTime = this.now - message.at <= (by.role === "visitor" ? this.editVisitor : this.editStaff);
+    const moderates = type === "delete" && ["supervisor", "admin", "owner"].includes(by.role);
+    if (!moderates && (!own || !inTime)) return { code: "forbidden" };
+    if (type === "edit" && c.status === "closed") return { code: "closed" };
+    if (message.redacted) return { code: "conflict" };
+    if (type === "delete") {
+      c.entries.forEach((entry, i, all) => {
+        if (entry === message || (entry.type === "edit" && entry.body["seq"] === target)) all[i] = { ...entry, body: {}, redacted: true };
+      });
+    }
+    return { seq: this.append(c, by, type, id, { seq: target, ...(text && { text }) }).seq, duplicate: false };
   }
 
   /** Marks only rise. One that does is told to the user's other devices, and to everybody in the state. */
@@ -107,7 +130,8 @@ export class Store {
 
   state(c: Stored, by: Identity): State {
     const last = c.entries.at(-1);
-    const text = c.entries.findLast((e) => e.type === "text")?.body["text"];
+    const newest = c.entries.findLast((e) => e.type === "text");
+    const text = c.entries.findLast((e) => e === newest || (e.type === "edit" && e.body["seq"] === newest?.seq && !newest?.redacted))?.body["text"];
     return {
       conversation: c.id,
       epoch: this.epoch,

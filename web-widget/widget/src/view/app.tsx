@@ -1,6 +1,7 @@
 import { Component, createRef, type JSX } from "preact";
 import { ParleyError } from "@parley-chat/client";
 import type { Chat, View } from "../chat";
+import { fill } from "../texts";
 import { Composer } from "./composer";
 import { ChatIcon, CloseIcon } from "./icons";
 import { Messages } from "./messages";
@@ -8,7 +9,8 @@ import type { Words } from "./words";
 
 export interface AppProps {
   chat: Chat;
-  title: string;
+  /** What stands above the conversation, if not what we say there. */
+  title: string | undefined;
   words: Words;
 }
 
@@ -45,7 +47,7 @@ export class App extends Component<AppProps> {
     this.props.chat.show(false);
   }
 
-  override render({ chat, title }: AppProps): JSX.Element {
+  override render({ chat, words, title = words.texts.title }: AppProps): JSX.Element {
     const { view } = chat;
     return (
       <div class={view.open ? "root open" : "root"} onKeyDown={(event) => this.#onKeyDown(event)}>
@@ -71,7 +73,7 @@ function send(chat: Chat, text: string): boolean {
 }
 
 function Launcher({ view, button, toggle }: { view: View; button: { current: HTMLButtonElement | null }; toggle(): void }, { texts }: Words): JSX.Element {
-  const label = view.open ? texts.close : view.unread > 0 ? `${texts.open}, ${texts.unread(view.unread)}` : texts.open;
+  const label = view.open ? texts.close : view.unread > 0 ? `${texts.open}, ${view.unread === 1 ? texts.oneUnread : fill(texts.unread, view.unread)}` : texts.open;
   return (
     <button ref={button} type="button" class="launcher" aria-label={label} aria-expanded={view.open} onClick={toggle}>
       {view.open ? <CloseIcon /> : <ChatIcon />}
@@ -121,7 +123,7 @@ function Header({ view, title, close }: { view: View; title: string; close(): vo
 
 /** How the connection is, when that matters. */
 function Banner({ view, takeOver }: { view: View; takeOver(): void }, { texts }: Words): JSX.Element {
-  const words = { connecting: texts.connecting, offline: texts.offline, refused: texts.notHere(location.origin), replaced: texts.replaced, "signed-out": texts.unavailable, online: "", idle: "" }[view.connection];
+  const words = { connecting: texts.connecting, offline: texts.offline, refused: fill(texts.notHere, location.origin), replaced: texts.replaced, "signed-out": texts.unavailable, online: "", idle: "" }[view.connection];
   return (
     <div class={`banner ${view.connection}`} role="status">
       {words && <span>{words}</span>}

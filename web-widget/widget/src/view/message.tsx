@@ -1,6 +1,7 @@
 import type { JSX } from "preact";
 import type { Bubble, Outgoing, Row } from "@parley-chat/client";
 import { CheckIcon, ClockIcon } from "./icons";
+import { fill } from "../texts";
 import type { Words } from "./words";
 
 export interface MessageActions {
@@ -29,7 +30,7 @@ export function MessageRow({ row, ...rest }: RowProps & { row: Row }): JSX.Eleme
 
 /** What a visitor need not know is not shown. */
 function Notice({ row }: { row: Row & { kind: "notice" } }, { texts }: Words): JSX.Element | null {
-  const words = { assigned: texts.joined(row.name || texts.agent), closed: texts.closed }[row.entry.type];
+  const words = { assigned: fill(texts.joined, row.name || texts.agent), closed: texts.closed }[row.entry.type];
   return words ? <p class="notice">{words}</p> : null;
 }
 
@@ -82,10 +83,10 @@ function Progress({ message, read }: { message: Outgoing | undefined; read: bool
 }
 
 function Failure({ message, actions }: { message: Outgoing; actions: MessageActions }, { texts }: Words): JSX.Element {
-  const why = texts.refused[message.code ?? "invalid"] ?? "";
+  const why = Object.entries(texts).find(([name]) => name === `refused_${message.code}`)?.[1] ?? "";
   return (
     <span class="meta failure" role="alert">
-      <span>{texts.failed(why)}</span>
+      <span>{fill(texts.failed, why)}</span>
       <button type="button" onClick={() => actions.retry(message.draft.id)}>
         {texts.retry}
       </button>
