@@ -200,7 +200,7 @@ describe("the agent page", () => {
     await pass(100);
     expect(document.activeElement?.closest("li")?.getAttribute("aria-posinset")).toBe("1500");
     expect(document.activeElement?.closest("li")?.getAttribute("aria-setsize")).toBe("1500");
-  });
+  }, 30_000);
 
   it("stays signed in over a reload, with the conversation that was open", async () => {
     const root = page();

@@ -292,6 +292,69 @@ describe("the widget", () => {
     expect([...root.querySelectorAll(".bubble a")].map((a) => a.getAttribute("href"))).toEqual(["https://example.com/a?b=c"]);
   });
 
+  describe("an own message", () => {
+    let made: Widget;
+    const press = async (label: string): Promise<void> => {
+      const button = [...made.root.querySelectorAll("button")].findLast((one) => one.textContent?.trim() === label || one.getAttribute("aria-label") === label);
+      if (!button) throw new Error(`no button ${label}`);
+      button.click();
+      await pass(50);
+    };
+    const field = (): HTMLTextAreaElement => find(made.root, "textarea", HTMLTextAreaElement);
+    const meta = (): string => [...made.root.querySelectorAll(".meta")].map((one) => one.textContent).join();
+
+    beforeEach(async () => {
+      made = widget();
+      made.page.open();
+      await pass(200);
+      await type(made.root, "hello");
+      await pass(200);
+    });
+
+    it("can be edited; what was begun to write waits meanwhile", async () => {
+      field().value = "half a";
+      field().dispatchEvent(new Event("input", { bubbles: true }));
+      await press("Change this message");
+      await press("Edit");
+      expect([field().value, made.root.activeElement]).toEqual(["hello", field()]);
+      await type(made.root, "hello!");
+      expect([bubbles(made.root), field().value]).toEqual([["hello!"], "half a"]);
+      expect(meta()).toContain("edited");
+      expect(made.page.entries().map(({ text }) => text)).toEqual(["hello!"]);
+    });
+
+    it("stays as it is when Escape or the button gives the edit up", async () => {
+      for (const giveUp of [() => field().dispatchEvent(new KeyboardEvent("keydown", { key: "Escape", bubbles: true })), () => void press("Cancel")]) {
+        await press("Change this message");
+        await press("Edit");
+        giveUp();
+        await pass(100);
+        expect([made.root.querySelector(".editing"), field().value, bubbles(made.root), made.page.state().open]).toEqual([null, "", ["hello"], true]);
+      }
+    });
+
+    it("can be deleted, and is so in every tab", async () => {
+      const tab = widget(made.local);
+      tab.page.open();
+      await pass(500);
+      await press("Change this message");
+      await press("Delete");
+      await pass(200);
+      for (const { root, page } of [made, tab]) expect([bubbles(root), page.entries(), root.querySelector(".more")]).toEqual([["This message was deleted"], [], null]);
+    });
+
+    it("that can no longer be changed says so, and is as it was", async () => {
+      server.store.editVisitor = -1;
+      await press("Change this message");
+      await press("Delete");
+      await pass(200);
+      expect(bubbles(made.root)).toEqual(["hello"]);
+      expect(find(made.root, ".failure", HTMLElement).textContent).toContain("This message can no longer be changed");
+      await press("OK");
+      expect([bubbles(made.root), made.root.querySelector(".failure")]).toEqual([["hello"], null]);
+    });
+  });
+
   it("speaks Chinese to those who wish it", async () => {
     const { page, root } = widget(memoryStorage(), memoryStorage(), "zh-CN");
     page.open();

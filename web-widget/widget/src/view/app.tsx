@@ -4,8 +4,15 @@ import type { Chat, View } from "../chat";
 import { fill } from "../texts";
 import { Composer } from "./composer";
 import { ChatIcon, CloseIcon } from "./icons";
+import type { MessageActions } from "./message";
 import { Messages } from "./messages";
 import type { Words } from "./words";
+
+/** An own message that is given other words. */
+interface Editing {
+  readonly seq: number;
+  draft: string;
+}
 
 export interface AppProps {
   chat: Chat;
@@ -19,6 +26,7 @@ export class App extends Component<AppProps> {
   readonly #launcher = createRef<HTMLButtonElement>();
   readonly #field = createRef<HTMLTextAreaElement>();
   #wasOpen = false;
+  #editing: Editing | undefined;
   #stop: (() => void) | undefined;
 
   override getChildContext(): Words {
@@ -44,7 +52,27 @@ export class App extends Component<AppProps> {
   #onKeyDown(event: KeyboardEvent): void {
     if (event.key !== "Escape" || event.isComposing) return;
     event.stopPropagation();
-    this.props.chat.show(false);
+    if (this.#editing) this.#edit();
+    else this.props.chat.show(false);
+  }
+
+  #edit(editing?: Editing): void {
+    this.#editing = editing;
+    this.setState({}, () => this.#field.current?.focus());
+  }
+
+  /** Takes what was written; false means that it is too long. */
+  #send(text: string): boolean {
+    const { chat } = this.props;
+    try {
+      if (this.#editing) chat.conversation.edit(this.#editing.seq, text);
+      else chat.send(text);
+    } catch (error) {
+      if (error instanceof ParleyError) return false;
+      throw error;
+    }
+    this.#editing = undefined;
+    return true;
   }
 
   override render({ chat, words, title = words.texts.title }: AppProps): JSX.Element {
@@ -52,23 +80,13 @@ export class App extends Component<AppProps> {
     return (
       <div class={view.open ? "root open" : "root"} onKeyDown={(event) => this.#onKeyDown(event)}>
         {view.open && (
-          <Panel view={view} chat={chat} title={title}>
-            <Composer field={this.#field} kept={chat.identity} send={(text) => send(chat, text)} />
+          <Panel view={view} chat={chat} title={title} edit={(seq, draft) => this.#edit({ seq, draft })}>
+            <Composer field={this.#field} kept={this.#editing ?? chat.identity} send={(text) => this.#send(text)} cancel={this.#editing && (() => this.#edit())} />
           </Panel>
         )}
         <Launcher view={view} button={this.#launcher} toggle={() => chat.show(!view.open)} />
       </div>
     );
-  }
-}
-
-function send(chat: Chat, text: string): boolean {
-  try {
-    chat.send(text);
-    return true;
-  } catch (error) {
-    if (error instanceof ParleyError) return false;
-    throw error;
   }
 }
 
@@ -86,7 +104,7 @@ function Launcher({ view, button, toggle }: { view: View; button: { current: HTM
   );
 }
 
-function Panel({ view, chat, title, children }: { view: View; chat: Chat; title: string; children: JSX.Element }): JSX.Element {
+function Panel({ view, chat, title, edit, children }: { view: View; chat: Chat; title: string; edit: MessageActions["edit"]; children: JSX.Element }): JSX.Element {
   const { conversation } = chat;
   return (
     <section class="panel" role="dialog" aria-label={title}>
@@ -94,7 +112,7 @@ function Panel({ view, chat, title, children }: { view: View; chat: Chat; title:
       <Banner view={view} takeOver={() => chat.client.takeOver()} />
       <Messages
         view={view}
-        actions={{ retry: (id) => chat.retry(id), discard: (id) => conversation.discard(id) }}
+        actions={{ retry: (id) => chat.retry(id), discard: (id) => conversation.discard(id), edit, delete: (seq) => conversation.delete(seq) }}
         loadOlder={() => conversation.loadOlder()}
         seen={() => conversation.read()}
       />

@@ -10,6 +10,8 @@ export interface ComposerProps {
   kept: { draft: string };
   /** Takes the text; false means that it is too long. */
   send(text: string): boolean;
+  /** Gives up the message that is being edited, if one is. */
+  cancel: (() => void) | undefined;
 }
 
 /** Where the visitor writes. Enter sends, Shift+Enter breaks the line, and Enter that picks a Chinese word does neither. */
@@ -38,7 +40,8 @@ export class Composer extends Component<ComposerProps> {
     const text = kept.draft.trim();
     if (text === "") return;
     this.#tooLong = !send(text);
-    this.#write(this.#tooLong ? kept.draft : "");
+    if (!this.#tooLong) kept.draft = "";
+    this.setState({});
     field.current?.focus();
   }
 
@@ -48,12 +51,20 @@ export class Composer extends Component<ComposerProps> {
     if (event.key === "Enter" && !event.shiftKey && !composing) this.#submit(event);
   }
 
-  override render({ field, kept }: ComposerProps, _: unknown, { texts }: Words): JSX.Element {
+  override render({ field, kept, cancel }: ComposerProps, _: unknown, { texts }: Words): JSX.Element {
     return (
       <form class="composer" onSubmit={(event) => this.#submit(event)}>
         {this.#tooLong && (
           <p class="problem" role="alert">
             {texts.tooLong}
+          </p>
+        )}
+        {cancel && (
+          <p class="editing">
+            {texts.editing}
+            <button type="button" onClick={cancel}>
+              {texts.cancel}
+            </button>
           </p>
         )}
         <div class="field">

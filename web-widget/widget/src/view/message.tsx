@@ -1,4 +1,4 @@
-import type { JSX } from "preact";
+import { Component, type JSX } from "preact";
 import type { Bubble, Outgoing, Row } from "@parley-chat/client";
 import { CheckIcon, ClockIcon } from "./icons";
 import { fill } from "../texts";
@@ -7,6 +7,8 @@ import type { Words } from "./words";
 export interface MessageActions {
   retry(id: string): void;
   discard(id: string): void;
+  edit(seq: number, text: string): void;
+  delete(seq: number): void;
 }
 
 interface RowProps {
@@ -48,22 +50,25 @@ function Day({ at }: { at: number }, { locale, texts }: Words): JSX.Element {
 }
 
 function BubbleRow({ bubble, last, read, actions }: RowProps & { bubble: Bubble }, { locale, texts }: Words): JSX.Element {
-  const { own, starts, ends, name, pending, at } = bubble;
-  const failed = pending?.state === "failed";
-  const classes = ["message", own ? "own" : "theirs", starts && "starts", ends && "ends", failed && "failed"];
+  const { own, starts, ends, name, pending, change, edited, deleted, at } = bubble;
+  const waiting = pending ?? change;
+  const failed = waiting?.state === "failed";
+  const classes = ["message", own ? "own" : "theirs", starts && "starts", ends && "ends", failed && pending && "failed", deleted && "deleted"];
   const time = new Date(at).toLocaleTimeString(locale, { hour: "numeric", minute: "2-digit" });
   return (
     <div class={classes.filter(Boolean).join(" ")} data-seq={bubble.seq || undefined}>
       {!own && starts && name && <span class="author">{name}</span>}
       <div class="bubble" dir="auto">
         <span class="hidden">{own ? texts.you : name || texts.agent}: </span>
-        <Linked text={bubble.text} />
+        {deleted ? texts.deleted : <Linked text={bubble.text} />}
       </div>
-      {failed && pending ? <Failure message={pending} actions={actions} /> : null}
-      {!failed && (ends || read) && (
+      {own && !waiting && !deleted && <Menu bubble={bubble} actions={actions} />}
+      {failed && <Failure message={waiting} actions={actions} />}
+      {!failed && (ends || read || edited || change) && (
         <span class="meta">
+          {edited && <span>{texts.edited}</span>}
           {!pending && <time dateTime={new Date(at).toISOString()}>{time}</time>}
-          {own && (pending || last || read) && <Progress message={pending} read={read} />}
+          {own && (waiting || last || read) && <Progress message={waiting} read={read} />}
         </span>
       )}
     </div>
@@ -84,17 +89,52 @@ function Progress({ message, read }: { message: Outgoing | undefined; read: bool
 
 function Failure({ message, actions }: { message: Outgoing; actions: MessageActions }, { texts }: Words): JSX.Element {
   const why = Object.entries(texts).find(([name]) => name === `refused_${message.code}`)?.[1] ?? "";
+  const { id, target } = message.draft;
   return (
     <span class="meta failure" role="alert">
-      <span>{fill(texts.failed, why)}</span>
-      <button type="button" onClick={() => actions.retry(message.draft.id)}>
-        {texts.retry}
-      </button>
-      <button type="button" onClick={() => actions.discard(message.draft.id)}>
-        {texts.discard}
-      </button>
+      <span>{target ? texts.late : fill(texts.failed, why)}</span>
+      {!target && <Action words={texts.retry} act={() => actions.retry(id)} />}
+      <Action words={target ? texts.seen : texts.discard} act={() => actions.discard(id)} />
     </span>
   );
+}
+
+const Action = ({ words, act }: { words: string; act(): void }): JSX.Element => (
+  <button type="button" onClick={act}>
+    {words}
+  </button>
+);
+
+/** What the visitor can do with an own message. */
+class Menu extends Component<{ bubble: Bubble; actions: MessageActions }> {
+  #open = false;
+
+  #toggle(): void {
+    this.#open = !this.#open;
+    this.setState({});
+  }
+
+  override render({ bubble: { seq, text }, actions }: this["props"], _: unknown, { texts }: Words): JSX.Element {
+    return (
+      <>
+        <button type="button" class="more" aria-label={texts.change} aria-expanded={this.#open} onClick={() => this.#toggle()}>
+          ⋯
+        </button>
+        {this.#open && (
+          <span class="meta menu">
+            <Action
+              words={texts.edit}
+              act={() => {
+                this.#toggle();
+                actions.edit(seq, text);
+              }}
+            />
+            <Action words={texts.discard} act={() => actions.delete(seq)} />
+          </span>
+        )}
+      </>
+    );
+  }
 }
 
 const link = /(https?:\/\/[^\s<>"'，。；！？、）】」]*[^\s<>"'，。；！？、）】」.,;:!?)\]}])/;

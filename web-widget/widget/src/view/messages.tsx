@@ -78,6 +78,12 @@ export class Messages extends Component<MessagesProps> {
     this.setState({});
   }
 
+  /** The button that was pressed goes with the message. */
+  #delete(seq: number): void {
+    this.props.actions.delete(seq);
+    this.#list.current?.focus();
+  }
+
   #rowsOf(view: View): Row[] {
     const { items, me, assignee } = view;
     const made = this.#made;
@@ -100,7 +106,7 @@ export class Messages extends Component<MessagesProps> {
           {view.loaded && !view.hasOlder && view.first > 1 && <p class="notice">{texts.historyStarts}</p>}
           {rows.length === 0 && <Empty />}
           {rows.map((row, i) => (
-            <MessageRow key={row.key} row={row} last={i === rows.length - 1} read={row.key === read} actions={actions} />
+            <MessageRow key={row.key} row={row} last={i === rows.length - 1} read={row.key === read} actions={{ ...actions, delete: (seq) => this.#delete(seq) }} />
           ))}
         </div>
         {this.#away && view.unread > 0 && (
