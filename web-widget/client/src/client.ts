@@ -44,6 +44,8 @@ export interface ClientEvents {
   conversations: ReadonlyMap<string, State>;
   /** A new entry in a conversation that is in use. */
   entry: { readonly conversation: string; readonly entry: Entry };
+  /** Something has happened to this user, on whatever device. */
+  event: Entry;
   /** The server has refused something for good. */
   refused: Refusal;
   /** Something went wrong that no other event or answer tells. */
@@ -99,7 +101,7 @@ export class Client {
       outbox: this.#outbox,
       me: () => this.#me,
       online: () => this.#link.open !== undefined,
-      get: (path, decode) => this.#call("GET", path, decode),
+      get: (path, decode) => this.call("GET", path, decode),
       delivered: (id) => !this.#staff() || this.#list.states.get(id)?.assignee?.id === this.session?.user,
       entered: (conversation, entry) => this.#events.emit("entry", { conversation, entry }),
       kick: () => this.#sender.pump(),
@@ -206,6 +208,18 @@ export class Client {
     this.#listed();
   }
 
+  /** Asks the REST API as ourselves, and decodes its answer; a refused token is renewed once. Throws a ParleyError. */
+  async call<T>(method: "GET" | "POST", path: string, decode: (value: unknown) => T, body?: object): Promise<T> {
+    const { token } = await this.#keeper.fresh();
+    try {
+      return await this.#rest.call(method, path, decode, token, body);
+    } catch (error) {
+      if (errorOf(error).code !== "unauthenticated") throw error;
+      const renewed = await this.#keeper.another(token);
+      return this.#rest.call(method, path, decode, renewed.token, body);
+    }
+  }
+
   get #me(): string {
     return this.session?.user ?? "";
   }
@@ -222,20 +236,8 @@ export class Client {
     this.#events.emit("conversations", this.conversations);
   }
 
-  /** Asks the REST API as ourselves; a refused token is renewed once. */
-  async #call<T>(method: "GET" | "POST", path: string, decode: (value: unknown) => T): Promise<T> {
-    const { token } = await this.#keeper.fresh();
-    try {
-      return await this.#rest.call(method, path, decode, { token });
-    } catch (error) {
-      if (errorOf(error).code !== "unauthenticated") throw error;
-      const renewed = await this.#keeper.another(token);
-      return this.#rest.call(method, path, decode, { token: renewed.token });
-    }
-  }
-
   async #act(id: string, what: "claim" | "close"): Promise<State> {
-    const state = await this.#call("POST", `/v1/conversations/${id}/${what}`, decodeState);
+    const state = await this.call("POST", `/v1/conversations/${id}/${what}`, decodeState);
     this.#learn(state);
     this.#listed();
     return state;
@@ -263,7 +265,7 @@ export class Client {
   /** A delivery that is lost is found by the next one. That there was one at all, and it was the last, only asking tells. */
   #beat(connection: Connection): void {
     const stop = after(beat * (0.75 + Math.random() / 2), () => {
-      for (const { id, state } of this.#inUse.values()) if (state) this.#call("GET", `/v1/conversations/${id}`, decodeState).then((now) => this.#learn(now), () => {});
+      for (const { id, state } of this.#inUse.values()) if (state) this.call("GET", `/v1/conversations/${id}`, decodeState).then((now) => this.#learn(now), () => {});
       if (this.#staff()) this.#refresh();
       this.#beat(connection);
     });
@@ -290,6 +292,7 @@ export class Client {
       if (topic?.kind === "state") return this.#stateCame(topic.conversation ?? "", payload);
       const entry = decodeEntry(parseJson(fromUtf8(payload)));
       if (topic?.kind === "messages") this.#entryCame(topic.conversation ?? "", entry);
+      if (topic?.kind === "events") this.#events.emit("event", entry);
       // Only maxima: a repetition changes nothing, and the next state closes a gap.
       if (entry.type === "marked") this.#marks.learn(field.text(entry.body, "conversation"), entry.epoch, 0, decodeMark(entry.body));
       if (topic?.kind === "errors") this.#sender.refused(decodeRefusal(entry));

@@ -3,7 +3,7 @@ import { randomBytes } from "./platform";
 const alphabet = "abcdefghijklmnopqrstuvwxyz234567";
 
 /** `prefix` and 128 random bits in lower-case base32, the form the server makes too. */
-export function newId(prefix: "msg_" | "cnv_"): string {
+export function newId(prefix: "msg_" | "cnv_" | "set_"): string {
   let id: string = prefix;
   let bits = 0;
   let held = 0;

@@ -20,15 +20,15 @@ export class Rest {
   }
 
   /**
-   * Sends a request and hands the JSON answer to `decode`. Throws ParleyError,
+   * Sends a request, with a token unless it is empty, and hands the JSON answer to `decode`. Throws ParleyError,
    * whatever goes wrong; one that is "forbidden" and to be retried says that the
    * server is up and does not answer pages of this origin.
    */
-  async call<T>(method: "GET" | "POST", path: string, decode: (value: unknown) => T, more: { token?: string; body?: object } = {}): Promise<T> {
+  async call<T>(method: "GET" | "POST", path: string, decode: (value: unknown) => T, token: string, body?: object): Promise<T> {
     const headers: Record<string, string> = { Accept: "application/json" };
-    if (more.token) headers["Authorization"] = `Bearer ${more.token}`;
-    if (more.body) headers["Content-Type"] = "application/json";
-    const { signal, stop } = deadline(more.token ? patience : signInPatience);
+    if (token) headers["Authorization"] = `Bearer ${token}`;
+    if (body) headers["Content-Type"] = "application/json";
+    const { signal, stop } = deadline(token ? patience : signInPatience);
     let status: number;
     let text: string;
     try {
@@ -36,7 +36,7 @@ export class Rest {
         method,
         headers,
         signal,
-        ...(more.body && { body: JSON.stringify(more.body) }),
+        ...(body && { body: JSON.stringify(body) }),
       });
       status = answer.status;
       text = await answer.text();

@@ -57,7 +57,7 @@ export function signIn(rest: Rest, how: SignIn): Promise<Session> {
       return visit(rest, how);
     case "agent": {
       const { site, email, password, device } = how;
-      return rest.call("POST", "/v1/agent-sessions", decodeSession, { body: { site, email, password, ...(device && { device }) } });
+      return rest.call("POST", "/v1/agent-sessions", decodeSession, "", { site, email, password, ...(device && { device }) });
     }
     case "remembered":
       return refresh(rest, how.refreshToken);
@@ -66,9 +66,7 @@ export function signIn(rest: Rest, how: SignIn): Promise<Session> {
 
 async function visit(rest: Rest, how: SignIn & { as: "visitor" }): Promise<Session> {
   const open = (known: Partial<Remembered>): Promise<Session> =>
-    rest.call("POST", "/v1/visitor-sessions", decodeSession, {
-      body: { siteKey: how.siteKey, ...(how.name && { name: how.name }), ...known },
-    });
+    rest.call("POST", "/v1/visitor-sessions", decodeSession, "", { siteKey: how.siteKey, ...(how.name && { name: how.name }), ...known });
   const known = how.remembered?.();
   if (!known) return open({});
   const { refreshToken, device } = known;
@@ -81,7 +79,7 @@ async function visit(rest: Rest, how: SignIn & { as: "visitor" }): Promise<Sessi
 }
 
 const refresh = (rest: Rest, refreshToken: string): Promise<Session> =>
-  rest.call("POST", "/v1/tokens/refresh", decodeSession, { body: { refreshToken } });
+  rest.call("POST", "/v1/tokens/refresh", decodeSession, "", { refreshToken });
 
 /** Keeps a session whose token is good: renews it before it ends, or when the server has refused it. */
 export class SessionKeeper {

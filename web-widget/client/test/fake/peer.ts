@@ -200,7 +200,7 @@ export class Peer {
     const topic = `p1/${this.server.site}/u/${device.user}/events`;
     if (!device.filters.has(topic)) return;
     const events = this.server.store.events.get(device.user) ?? [];
-    for (const entry of events.slice(device.heard)) this.deliver(topic, utf8(JSON.stringify(entry)), "", 0);
+    for (const entry of this.server.faults.loseEvents ? [] : events.slice(device.heard)) this.deliver(topic, utf8(JSON.stringify(entry)), "", 0);
     device.heard = events.length;
   }
 

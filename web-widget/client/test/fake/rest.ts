@@ -1,6 +1,6 @@
 // The REST half of the fake server.
 
-import { object, parseJson, type JsonObject } from "../../src/json";
+import { field, object, parseJson, type JsonObject } from "../../src/json";
 import type { Device, FakeServer } from "./server";
 import type { Stored } from "./store";
 
@@ -33,6 +33,7 @@ export class Rest {
     }
     const device = this.server.deviceOf(authorization.replace("Bearer ", ""));
     if (!device) return problem(401, "unauthenticated");
+    if (pathname === "/v1/me/registers") return method === "GET" ? this.registers(device) : this.set(device, json);
     if (pathname === "/v1/conversations") return this.list(device, searchParams);
     const [, id = "", what] = /^\/v1\/conversations\/([\w-]+)\/?(\w*)$/.exec(pathname) ?? [];
     const c = this.server.store.conversations.get(id);
@@ -81,6 +82,18 @@ export class Rest {
         serverTime: now,
       },
     };
+  }
+
+  private registers(device: Device): Reply {
+    const { store } = this.server;
+    return { status: 200, json: { epoch: store.epoch, after: store.events.get(device.user)?.length ?? 0, registers: store.registers(device.user) } };
+  }
+
+  private set(device: Device, json: JsonObject): Reply {
+    const answer = this.server.store.set(device, { id: field.text(json, "id"), key: field.text(json, "key"), value: json["value"], basedOn: field.integer(json, "basedOn") });
+    if ("code" in answer) return problem(409, answer.code);
+    for (const peer of [...this.server.peers]) peer.pump();
+    return { status: 200, json: { seq: answer.seq, epoch: this.server.store.epoch, at: 0, duplicate: answer.duplicate } };
   }
 
   private list(device: Device, query: URLSearchParams): Reply {

@@ -24,11 +24,17 @@ export interface Faults {
   onDeliver?: (entry: Entry) => "lose" | "late" | "twice" | undefined;
   /** States are not delivered either: nothing at all says that there is something new. */
   loseStates?: boolean;
+  /** A user's own events are not delivered. */
+  loseEvents?: boolean;
   /** Tokens that are told in place are refused. */
   refuseRenewal?: boolean;
   refuseFilter?: (filter: string) => boolean;
   /** The answer to a REST request, in place of the right one. */
   onRequest?: (method: string, path: string) => number | undefined;
+  /** How long a request takes to the server, and its answer back, in milliseconds. */
+  latency?: () => number;
+  /** So many answers to a change by REST get lost on their way. */
+  loseAnswers?: number;
   ackDelay?: number;
   /** The server accepts everything and says nothing: a half-open connection. */
   mute?: boolean;
@@ -105,11 +111,17 @@ export class FakeServer {
     const { pathname, search } = new URL(url);
     this.requests.push(`${method} ${pathname}${search}`);
     await this.#heard(() => signal.aborted);
+    if (this.faults.latency) await new Promise((resolve) => setTimeout(resolve, this.faults.latency?.()));
     if (signal.aborted) throw new TypeError("aborted");
     if (this.faults.down || (this.faults.refuseOrigin && pathname !== "/widget.js")) throw new TypeError("network");
     if (pathname === "/widget.js") return { status: 200, text: () => Promise.resolve("") };
     const status = this.faults.onRequest?.(method, pathname + search);
     const answer = status ? { status, json: {} } : this.rest.answer(method, url, headers["Authorization"] ?? "", body ?? "");
+    if (this.faults.latency) await new Promise((resolve) => setTimeout(resolve, this.faults.latency?.()));
+    if (method === "POST" && this.faults.loseAnswers) {
+      this.faults.loseAnswers--;
+      throw new TypeError("network");
+    }
     return { status: answer.status, text: () => Promise.resolve(JSON.stringify(answer.json)) };
   };
 

@@ -97,14 +97,34 @@ export class Store {
     const count = c.entries[draft.read - 1]?.count ?? 0;
     const raised = this.raise(c, by.user, { ...draft, count });
     if (!raised) return {};
-    const events = this.events.get(by.user) ?? [];
-    this.events.set(by.user, events);
     const { delivered, read } = raised;
-    const body = { conversation: c.id, delivered, read, count: raised.count };
-    const seq = events.length + 1;
-    events.push({ seq, epoch: this.epoch, id: `marked:${seq}`, sender: by.user, device: by.device, role: by.role, type: "marked", body, at: this.now, count: 0 });
+    this.tell(by, "marked", `marked:${c.id}:${this.now}`, { conversation: c.id, delivered, read, count: raised.count });
     this.changed(c);
     return {};
+  }
+
+  /** An entry of a user's own events. */
+  private tell(by: Identity, type: string, id: string, body: Record<string, unknown>): number {
+    const events = this.events.get(by.user) ?? [];
+    this.events.set(by.user, events);
+    const seq = events.length + 1;
+    events.push({ seq, epoch: this.epoch, id, sender: by.user, device: by.device, role: by.role, type, body, at: this.now, count: 0 });
+    return seq;
+  }
+
+  /** Of every register the newest that somebody has set. */
+  registers(user: string): Array<{ key: string; value: unknown; version: number }> {
+    const all = (this.events.get(user) ?? []).filter(({ type }) => type === "set").map(({ seq, body }) => ({ key: String(body["key"]), value: body["value"], version: seq }));
+    return all.filter((one, i) => all.findLastIndex(({ key }) => key === one.key) === i && one.value !== null);
+  }
+
+  set(by: Identity, { id, key, value, basedOn }: { id: string; key: string; value: unknown; basedOn: number }): Answer {
+    const before = (this.events.get(by.user) ?? []).filter(({ type }) => type === "set");
+    const first = before.find((entry) => entry.id === id);
+    if (first) return JSON.stringify([first.body["key"], first.body["value"]]) === JSON.stringify([key, value]) ? { seq: first.seq, duplicate: true } : { code: "conflict" };
+    const newest = before.findLast(({ body }) => body["key"] === key);
+    const version = newest?.body["value"] === null && basedOn === 0 ? 0 : (newest?.seq ?? 0); // an old empty one is forgotten
+    return version === basedOn ? { seq: this.tell(by, "set", id, { key, value, basedOn }), duplicate: false } : { code: "stale" };
   }
 
   private raise(c: Stored, user: string, to: Omit<Mark, "user">): Mark | undefined {
