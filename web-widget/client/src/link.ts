@@ -125,7 +125,7 @@ export class Link {
     try {
       session = await (this.#refusedToken ? keeper.another(this.#refusedToken) : keeper.fresh());
     } catch (error) {
-      return this.#noSession(error);
+      return this.#running === mine ? this.#noSession(error) : "wait";
     }
     if (this.#running !== mine) return "wait";
     const connection = this.#connect(session);

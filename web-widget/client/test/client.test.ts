@@ -484,6 +484,16 @@ describe("sessions", () => {
     expect(client.state).toBe("signed-out");
   });
 
+  it("a client that is stopped while it signs in stays so, whatever comes of that", async () => {
+    world.server.faults.silent = true;
+    const { client, errors } = world.agent("li");
+    await pass(100);
+    client.stop();
+    world.server.faults = { onRequest: () => 403 };
+    await pass(20_000);
+    expect([client.state, errors]).toEqual(["offline", []]);
+  });
+
   it("a device that is offline when its token ends loses nothing", async () => {
     world.server.tokenLifetime = 60_000;
     const ann = world.visitor();
