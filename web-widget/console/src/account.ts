@@ -32,19 +32,10 @@ export function resume(network: Network = {}): Client | undefined {
   return kept && make({ as: "remembered", refreshToken: kept.refreshToken }, kept.site, kept.email, network);
 }
 
-/** Forgets who was signed in in this tab, and what was begun to write. */
+/** Forgets who was signed in in this tab, and what was kept for this agent alone. */
 export function forget(): void {
   for (const name of session.keys()) if (name.startsWith(key)) session.remove(name);
 }
-
-/** What the agent has begun to write in this tab, for each conversation. */
-export const drafts = {
-  of: (conversation: string): string => session.get(`${key}.draft.${conversation}`) ?? "",
-  keep(conversation: string, text: string): void {
-    if (text) session.set(`${key}.draft.${conversation}`, text);
-    else session.remove(`${key}.draft.${conversation}`);
-  },
-};
 
 function make(how: SignIn, site: string, email: string, network: Network): Client {
   const client = new Client({ server: location.origin, signIn: how, storage: local, namespace: `${key}.${site}.${email}`, ...network });

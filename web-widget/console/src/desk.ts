@@ -1,10 +1,15 @@
 import { ParleyError, type Client, type Code, type ConnectionState, type Conversation, type Item, type Session, type State } from "@parley-chat/client";
 import { computed, onUnmounted, shallowRef, type ComputedRef, type ShallowRef } from "vue";
+import type { Settings } from "./settings";
 
 /** A conversation as the list shows it. */
 export interface Listed {
   readonly state: State;
   readonly unread: number;
+  readonly pinned: boolean;
+  readonly muted: boolean;
+  /** The agent wants to come back to it. */
+  readonly marked: boolean;
 }
 
 /** The conversation that is open on the desk. */
@@ -46,7 +51,7 @@ interface Failure {
 const drawEvery = 50;
 
 /** Follows a client: everything a page of an agent shows, as refs. Ends with the component that calls it. */
-export function useDesk(client: Client): Desk {
+export function useDesk(client: Client, settings: Settings): Desk {
   const connection = shallowRef(client.state);
   const session = shallowRef(client.session);
   const states = shallowRef<State[]>([]);
@@ -55,10 +60,13 @@ export function useDesk(client: Client): Desk {
 
   const lists = computed(() => {
     const me = session.value?.user;
-    const all = states.value.map((state) => ({ state, unread: client.unread(state.conversation) }));
+    const all = states.value.map((state): Listed => {
+      const { conversation: id } = state;
+      return { state, unread: client.unread(id), pinned: settings.has("pinned", id), muted: settings.has("muted", id), marked: settings.has("unread", id) };
+    });
     return {
       mine: all.filter(({ state }) => state.status === "open" && state.assignee?.id === me).sort(newestFirst),
-      queue: all.filter(({ state }) => state.status === "queued").sort((a, b) => a.state.updatedAt - b.state.updatedAt),
+      queue: all.filter(({ state }) => state.status === "queued").sort((a, b) => pinnedFirst(a, b) || a.state.updatedAt - b.state.updatedAt),
       others: all.filter(({ state }) => state.status === "open" && state.assignee?.id !== me).sort(newestFirst),
     };
   });
@@ -86,13 +94,17 @@ export function useDesk(client: Client): Desk {
     queue: computed(() => lists.value.queue),
     others: computed(() => lists.value.others),
     dismiss,
-    open,
+    open(id) {
+      if (id && id !== current.value?.conversation.id) settings.put("unread", id, false);
+      open(id);
+    },
     claim: () => attempt((id) => client.claim(id)),
     close: () => attempt((id) => client.close(id)),
   };
 }
 
-const newestFirst = (a: Listed, b: Listed): number => b.state.updatedAt - a.state.updatedAt;
+const pinnedFirst = (a: Listed, b: Listed): number => Number(b.pinned) - Number(a.pinned);
+const newestFirst = (a: Listed, b: Listed): number => pinnedFirst(a, b) || b.state.updatedAt - a.state.updatedAt;
 
 /** Runs `run` a little after the first of many calls. */
 function soon(run: () => void, stops: Array<() => void>): () => void {

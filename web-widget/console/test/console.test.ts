@@ -200,7 +200,7 @@ describe("the agent page", () => {
     await pass(100);
     expect(document.activeElement?.closest("li")?.getAttribute("aria-posinset")).toBe("1500");
     expect(document.activeElement?.closest("li")?.getAttribute("aria-setsize")).toBe("1500");
-  }, 30_000);
+  }, 60_000);
 
   it("stays signed in over a reload, with the conversation that was open", async () => {
     const root = page();
@@ -304,5 +304,140 @@ describe("the agent page", () => {
     expect(progress()).toEqual(["", "", "Read"]);
     await write(root, "three");
     expect(progress()).toEqual(["", "", "Read", ""]);
+  });
+
+  describe("a message", () => {
+    let root: HTMLElement;
+    beforeEach(async () => {
+      root = page();
+      await signIn(root);
+      ask("cnv_1", "hello");
+      await pass(200);
+      choose(root, "Ann");
+      await pass(200);
+      press(root, "Claim");
+      await pass(200);
+      await write(root, "hi Ann");
+    });
+    const field = (): HTMLTextAreaElement => find(root, "textarea", HTMLTextAreaElement);
+    const openMenu = async (): Promise<string[]> => {
+      find(root, ".message .more", HTMLButtonElement).click();
+      await pass(20);
+      return [...root.querySelectorAll("[role=menuitem]")].map((one) => one.textContent ?? "");
+    };
+
+    it("of one's own can be edited, while what was begun waits", async () => {
+      fill(root, "textarea", "half");
+      await pass(1000);
+      expect(await openMenu()).toEqual(["Edit", "Delete for everybody"]);
+      press(root, "Edit");
+      await pass(20);
+      expect(field().value).toBe("hi Ann");
+      await write(root, "hi, Ann!");
+      expect([bubbles(root), field().value]).toEqual([["hello", "hi, Ann!"], "half"]);
+      expect(find(root, ".message.ours .meta", HTMLElement).textContent).toContain("edited");
+      await openMenu();
+      press(root, "Edit");
+      await pass(20);
+      field().dispatchEvent(new KeyboardEvent("keydown", { key: "Escape" }));
+      await pass(20);
+      expect([field().value, root.querySelector(".editing")]).toEqual(["half", null]);
+    });
+
+    it("of one's own can be deleted; too late is said", async () => {
+      server.store.editStaff = -1;
+      await openMenu();
+      press(root, "Delete for everybody");
+      await pass(200);
+      expect(bubbles(root)).toEqual(["hello", "hi Ann"]);
+      expect(find(root, ".failure", HTMLElement).textContent).toContain("it is too late for that");
+      press(root, "Dismiss");
+      server.store.editStaff = 86_400_000;
+      await pass(20);
+      await openMenu();
+      press(root, "Delete for everybody");
+      await pass(200);
+      expect([bubbles(root), root.querySelector(".message .more")]).toEqual([["hello", "This message was deleted"], null]);
+    });
+
+    it("of anybody can be deleted by who moderates, and edited by nobody else", async () => {
+      sessionStorage.clear();
+      const c = server.store.conversations.get("cnv_1");
+      if (c) c.assignee = { user: "agt_boss", device: "", role: "admin", name: "boss" };
+      root = page();
+      await signIn(root, "boss");
+      expect(await openMenu()).toEqual(["Delete for everybody"]);
+      press(root, "Delete for everybody");
+      await pass(200);
+      expect(bubbles(root)).toEqual(["This message was deleted", "hi Ann"]);
+    });
+  });
+
+  describe("on two devices of an agent", () => {
+    let pc: HTMLElement;
+    let tablet: HTMLElement;
+    beforeEach(async () => {
+      pc = page();
+      await signIn(pc);
+      for (const id of ["cnv_1", "cnv_2"]) ask(id, `hello ${id}`);
+      await pass(200);
+      choose(pc, "Ann");
+      await pass(200);
+      press(pc, "Claim");
+      await pass(200);
+      sessionStorage.clear();
+      tablet = page();
+      await signIn(tablet);
+      await pass(1000);
+    });
+    const field = (root: HTMLElement): HTMLTextAreaElement => find(root, "textarea", HTMLTextAreaElement);
+
+    it("a draft is the same, and gone when it is sent", async () => {
+      fill(pc, "textarea", "half a sent");
+      await pass(1000);
+      expect(field(tablet).value).toBe("half a sent");
+      await write(tablet, "half a sentence");
+      await pass(1000);
+      expect([field(pc).value, field(tablet).value, stored(server, "cnv_1")]).toEqual(["", "", ["hello cnv_1", "half a sentence"]]);
+    });
+
+    it("the draft of who was slower is kept, and can be had again", async () => {
+      fill(pc, "textarea", "of the pc");
+      await pass(100);
+      fill(tablet, "textarea", "of the tablet");
+      await pass(2000);
+      const [winner, loser] = field(pc).value === "of the pc" && !pc.querySelector(".kept") ? [pc, tablet] : [tablet, pc];
+      expect(field(loser).value).toBe(field(winner).value);
+      const lost = find(loser, ".kept q", HTMLElement).textContent ?? "";
+      expect(lost).not.toBe(field(winner).value);
+      press(loser, "Use this one");
+      await pass(1000);
+      expect([field(pc).value, field(tablet).value, loser.querySelector(".kept")]).toEqual([lost, lost, null]);
+    });
+
+    it("what is pinned, muted and marked unread is so on both", async () => {
+      const flag = async (label: string, index: number): Promise<void> => {
+        const more = pc.querySelectorAll<HTMLButtonElement>(".lists .more")[index];
+        more?.click();
+        await pass(20);
+        press(pc, label);
+        await pass(1000);
+      };
+      ask("cnv_3", "hello cnv_3");
+      await pass(1000);
+      const queued = (root: HTMLElement): string => [...root.querySelectorAll(".lists section:nth-of-type(2) .last")].map((one) => one.textContent).join();
+      expect([queued(tablet), document.title]).toEqual(["hello cnv_2,hello cnv_3", "(2) Parley"]);
+      await flag("Pin", 2);
+      expect(queued(tablet)).toBe("hello cnv_3,hello cnv_2");
+      await flag("Mute", 1);
+      expect([tablet.querySelectorAll("[aria-label=Pinned], [aria-label=Muted]").length, document.title]).toEqual([2, "(1) Parley"]);
+      await flag("Mark as unread", 0);
+      expect(tablet.querySelectorAll("[aria-label='Marked as unread']")).toHaveLength(1);
+      location.hash = "";
+      dispatchEvent(new Event("hashchange"));
+      choose(tablet, "Ann");
+      await pass(1000);
+      expect(pc.querySelector("[aria-label='Marked as unread']")).toBeNull();
+    });
   });
 });
