@@ -130,8 +130,9 @@ func (s *Server) routePages(p *pages) {
 		return c.Redirect(http.StatusMovedPermanently, "/agent/")
 	}))
 	s.public.Match(methods, "/agent/*", p.whenBuilt(p.serveAgent))
-	s.public.Match(methods, "/"+widgetFile, p.whenBuilt(p.serveWidget(widgetFile)))
-	s.public.Match(methods, "/"+widgetTexts, p.whenBuilt(p.serveWidget(widgetTexts)))
+	for _, name := range []string{widgetFile, widgetTexts} {
+		s.public.Match(methods, "/"+name, p.whenBuilt(p.serveScript(name)))
+	}
 }
 
 // whenBuilt answers every page with how to build them, as long as they are not.
@@ -146,10 +147,10 @@ func (p *pages) whenBuilt(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// serveWidget serves a file that other people's pages load.
-func (p *pages) serveWidget(name string) echo.HandlerFunc {
+// serveScript serves a script that other people's pages load, or what it loads.
+func (p *pages) serveScript(name string) echo.HandlerFunc {
+	a, ok := p.assets[name]
 	return func(c echo.Context) error {
-		a, ok := p.assets[name]
 		if !ok {
 			return echo.ErrNotFound
 		}
