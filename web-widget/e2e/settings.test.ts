@@ -40,6 +40,7 @@ test("what is begun on the PC is on the tablet, and a device that comes later ha
 
   await atDesk.pressSequentially("Dear Ann, 您好");
   await expect.poll(() => atTablet.inputValue()).toBe("Dear Ann, 您好");
+  await atDesk.blur(); // the agent goes to the tablet
   await atTablet.press("End");
   await atTablet.pressSequentially("!");
   await expect.poll(() => atDesk.inputValue()).toBe("Dear Ann, 您好!");

@@ -66,8 +66,9 @@ const en = {
   markUnread: "Mark as unread",
   markRead: "Mark as read",
   markedUnread: "Marked as unread",
-  keptDraft: "Another of your devices has changed this draft. From here it was:",
-  useKept: "Use this one",
+  otherDraft: "On another device you wrote:",
+  useOther: "Use that",
+  useMine: "Keep this",
   failed: (why: string) => `Not sent: ${why}`,
   connections: {
     online: "Online",
@@ -170,8 +171,9 @@ const zh: Texts = {
   markUnread: "标为未读",
   markRead: "标为已读",
   markedUnread: "已标为未读",
-  keptDraft: "您的另一台设备修改了此草稿。此处原来的内容是：",
-  useKept: "使用此内容",
+  otherDraft: "您在另一台设备上写了：",
+  useOther: "使用该内容",
+  useMine: "保留此处内容",
   failed: (why) => `未发送：${why}`,
   connections: {
     online: "在线",

@@ -392,8 +392,11 @@ describe("the agent page", () => {
     });
     const field = (root: HTMLElement): HTMLTextAreaElement => find(root, "textarea", HTMLTextAreaElement);
 
+    const rest = (root: HTMLElement): unknown => field(root).dispatchEvent(new Event("blur"));
+
     it("a draft is the same, and gone when it is sent", async () => {
       fill(pc, "textarea", "half a sent");
+      rest(pc);
       await pass(1000);
       expect(field(tablet).value).toBe("half a sent");
       await write(tablet, "half a sentence");
@@ -401,18 +404,44 @@ describe("the agent page", () => {
       expect([field(pc).value, field(tablet).value, stored(server, "cnv_1")]).toEqual(["", "", ["hello cnv_1", "half a sentence"]]);
     });
 
-    it("the draft of who was slower is kept, and can be had again", async () => {
+    it("nothing is put in where somebody writes: the other text is offered", async () => {
       fill(pc, "textarea", "of the pc");
       await pass(100);
       fill(tablet, "textarea", "of the tablet");
       await pass(2000);
-      const [winner, loser] = field(pc).value === "of the pc" && !pc.querySelector(".kept") ? [pc, tablet] : [tablet, pc];
-      expect(field(loser).value).toBe(field(winner).value);
-      const lost = find(loser, ".kept q", HTMLElement).textContent ?? "";
-      expect(lost).not.toBe(field(winner).value);
-      press(loser, "Use this one");
+      expect([field(pc).value, field(tablet).value]).toEqual(["of the pc", "of the tablet"]);
+      const [asked] = [pc, tablet].filter((root) => root.querySelector(".other"));
+      if (!asked) throw new Error("nobody is asked");
+      const other = asked === pc ? "of the tablet" : "of the pc";
+      const mine = field(asked).value;
+      expect(find(asked, ".other q", HTMLElement).textContent).toBe(other);
+      fill(asked, "textarea", `${mine}!`);
       await pass(1000);
-      expect([field(pc).value, field(tablet).value, loser.querySelector(".kept")]).toEqual([lost, lost, null]);
+      expect(find(asked, ".other q", HTMLElement).textContent).toBe(other);
+      press(asked, "Keep this");
+      await pass(6000);
+      expect(asked.querySelector(".other")).toBeNull();
+      const [late] = [pc, tablet].filter((root) => root.querySelector(".other")); // who was still writing then
+      if (late) press(late, "Use that");
+      await pass(1000);
+      expect([field(pc).value, field(tablet).value]).toEqual([`${mine}!`, `${mine}!`]);
+    });
+
+    it("who sends a text of this device alone leaves the draft of the other", async () => {
+      fill(pc, "textarea", "of the pc");
+      await pass(1000);
+      rest(pc);
+      server.faults.down = true;
+      server.cut();
+      fill(tablet, "textarea", "of the tablet");
+      await pass(100);
+      server.faults = {};
+      server.store.set({ user: "agt_li", device: "d", role: "agent", name: "" }, { id: "set_elsewhere", key: "draft:cnv_1", value: { text: "of the phone" }, basedOn: server.store.registers("agt_li")[0]?.version ?? 0 });
+      await pass(10_000);
+      expect([field(pc).value, field(tablet).value]).toEqual(["of the phone", "of the tablet"]);
+      await write(tablet, "of the tablet");
+      await pass(1000);
+      expect([field(pc).value, field(tablet).value, stored(server, "cnv_1").at(-1)]).toEqual(["of the phone", "of the phone", "of the tablet"]);
     });
 
     it("what is pinned, muted and marked unread is so on both", async () => {

@@ -58,11 +58,13 @@ function BubbleRow({ bubble, last, read, actions }: RowProps & { bubble: Bubble 
   return (
     <div class={classes.filter(Boolean).join(" ")} data-seq={bubble.seq || undefined}>
       {!own && starts && name && <span class="author">{name}</span>}
-      <div class="bubble" dir="auto">
-        <span class="hidden">{own ? texts.you : name || texts.agent}: </span>
-        {deleted ? texts.deleted : <Linked text={bubble.text} />}
+      <div class="line">
+        <div class="bubble" dir="auto">
+          <span class="hidden">{own ? texts.you : name || texts.agent}: </span>
+          {deleted ? texts.deleted : <Linked text={bubble.text} />}
+        </div>
+        {own && !waiting && !deleted && <Menu bubble={bubble} actions={actions} />}
       </div>
-      {own && !waiting && !deleted && <Menu bubble={bubble} actions={actions} />}
       {failed && <Failure message={waiting} actions={actions} />}
       {!failed && (ends || read || edited || change) && (
         <span class="meta">
