@@ -1,3 +1,3 @@
 import { defineConfig } from "vitest/config";
 
-export default defineConfig({ test: { name: "client", include: ["test/**/*.test.ts"] } });
+export default defineConfig({ test: { name: "client", testTimeout: 30_000, include: ["test/**/*.test.ts"] } });

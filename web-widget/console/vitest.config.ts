@@ -3,5 +3,5 @@ import { defineConfig } from "vitest/config";
 
 export default defineConfig({
   plugins: [vue()],
-  test: { name: "console", include: ["test/**/*.test.ts"], environment: "happy-dom" },
+  test: { name: "console", testTimeout: 30_000, include: ["test/**/*.test.ts"], environment: "happy-dom" },
 });

@@ -2,5 +2,5 @@ import { defineConfig } from "vitest/config";
 
 export default defineConfig({
   oxc: { jsx: { runtime: "automatic", importSource: "preact" } },
-  test: { name: "widget", include: ["test/**/*.test.{ts,tsx}"], environment: "happy-dom" },
+  test: { name: "widget", testTimeout: 30_000, include: ["test/**/*.test.{ts,tsx}"], environment: "happy-dom" },
 });

@@ -18,7 +18,7 @@ import { Sender } from "./sender";
 import { SessionKeeper, type Session, type SignIn } from "./session";
 import { decodeMark, decodeState, type State } from "./state";
 import { memoryStorage, type Storage } from "./storage";
-import { conversationTopic, deviceTopic, parseTopic } from "./topic";
+import { conversationTopic, deviceTopic, placeOf } from "./topic";
 
 export interface ClientOptions {
   /** The server's origin, e.g. "https://chat.example.org", without a slash at its end. */
@@ -287,15 +287,15 @@ export class Client {
   }
 
   #delivered({ topic: name, payload }: Publish): void {
-    const topic = parseTopic(name);
+    const { kind, id } = placeOf(name);
     try {
-      if (topic?.kind === "state") return this.#stateCame(topic.conversation ?? "", payload);
+      if (kind === "state") return this.#stateCame(id, payload);
       const entry = decodeEntry(parseJson(fromUtf8(payload)));
-      if (topic?.kind === "messages") this.#entryCame(topic.conversation ?? "", entry);
-      if (topic?.kind === "events") this.#events.emit("event", entry);
+      if (kind === "messages") this.#entryCame(id, entry);
+      if (kind === "events") this.#events.emit("event", entry);
       // Only maxima: a repetition changes nothing, and the next state closes a gap.
       if (entry.type === "marked") this.#marks.learn(field.text(entry.body, "conversation"), entry.epoch, 0, decodeMark(entry.body));
-      if (topic?.kind === "errors") this.#sender.refused(decodeRefusal(entry));
+      if (kind === "errors") this.#sender.refused(decodeRefusal(entry));
     } catch (error) {
       // Taken all the same: a payload that nobody can read would otherwise come again for ever.
       this.#events.emit("error", new ParleyError("internal", `unreadable on ${name}: ${error}`));

@@ -19,8 +19,5 @@ export function newId(prefix: "msg_" | "cnv_" | "set_"): string {
   return id + alphabet.charAt((held << (5 - bits)) & 31);
 }
 
-/** Whether `s` may name a site, user, device or conversation. */
-export const validId = (s: string): boolean => /^[\w-]{1,64}$/.test(s);
-
 /** Whether `s` may identify a message. */
 export const validMessageId = (s: string): boolean => /^[\w-]{8,64}$/.test(s);

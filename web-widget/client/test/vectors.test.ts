@@ -4,9 +4,10 @@ import { bodyJson } from "../src/draft";
 import { decodeEntry, type Entry } from "../src/entry";
 import { parseJson } from "../src/json";
 import { isBehind, logAt, receive } from "../src/log";
-import { parseFilter, parseTopic } from "../src/topic";
 import { utf8 } from "../src/platform";
 import { decodeDraft } from "./fake/draft";
+import { conversationTopic, deviceTopic, placeOf } from "../src/topic";
+import { parseFilter, parseTopic, type Topic } from "./fake/topic";
 
 // The same files that the Go tests run.
 function vectors<T>(name: string): T[] {
@@ -17,7 +18,7 @@ function vectors<T>(name: string): T[] {
 
 interface TopicVector {
   topic: string;
-  parsed?: object;
+  parsed?: Topic;
   filterOnly?: boolean;
 }
 
@@ -25,6 +26,7 @@ describe("topics", () => {
   it.each(vectors<TopicVector>("topics"))("$topic", ({ topic, parsed, filterOnly }) => {
     expect(parseFilter(topic)).toEqual(parsed);
     expect(parseTopic(topic)).toEqual(filterOnly ? undefined : parsed);
+    if (parsed && /^p1\/[^/]+\/[cud]\//.test(topic)) expect(placeOf(topic)).toEqual({ kind: parsed.kind, id: parsed.conversation ?? topic.split("/")[3] });
   });
 });
 
@@ -45,6 +47,11 @@ function payloadOf({ payload, base64, repeat }: DraftVector): Uint8Array {
   if (repeat) return utf8(JSON.stringify({ id: "msg_0123456789", type: "text", body: { text: repeat.text.repeat(repeat.times) } }));
   return utf8(payload ?? "");
 }
+
+it("topics that we make are read as what we mean", () => {
+  expect(parseTopic(conversationTopic("send", "s", "c"))).toEqual({ kind: "send", site: "s", conversation: "c" });
+  expect(parseTopic(deviceTopic("auth", "s", "u", "d"))).toEqual({ kind: "auth", site: "s", user: "u", device: "d" });
+});
 
 describe("drafts", () => {
   it.each(vectors<DraftVector>("drafts"))("$name", (vector) => {

@@ -4,7 +4,7 @@ import type { Entry } from "../../src/entry";
 import { Frames } from "../../src/mqtt/frames";
 import { property } from "../../src/mqtt/properties";
 import { fromUtf8, utf8 } from "../../src/platform";
-import { parseTopic } from "../../src/topic";
+import { parseTopic } from "./topic";
 import { field, object, parseJson } from "../../src/json";
 import { decodeDraft } from "./draft";
 import type { FakeServer, Device } from "./server";
