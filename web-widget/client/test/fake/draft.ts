@@ -31,19 +31,19 @@ function decodeText(payload: string, valid: boolean): Draft | DraftRefusal {
   if (twice(payload, "id") || typeof id !== "string" || !validMessageId(id)) return refuse("", "no valid id");
   if (!valid) return refuse(id, "the text is not valid UTF-8");
   if (holdsHalf(payload)) return refuse(id, "the text holds half of a surrogate pair");
-  if (["type", "body", "text"].some((name) => twice(payload, name))) return refuse(id, "a member is given twice");
-  return decodeBody(id, raw);
+  if (["type", "body", "text", "seq"].some((name) => twice(payload, name))) return refuse(id, "a member is given twice");
+  return decodeBody(id, raw, /"seq"\s*:\s*\d+\s*[,}]/.test(payload));
 }
 
-function decodeBody(id: string, raw: JsonObject): Draft | DraftRefusal {
+function decodeBody(id: string, raw: JsonObject, plainSeq: boolean): Draft | DraftRefusal {
   const body = raw["body"];
   const type = types.find((one) => one === raw["type"]);
   if (!type) return refuse(id, "unknown message type");
   const { text = "", seq = 0 } = isObject(body) ? body : {};
-  if (!isObject(body) || typeof text !== "string" || (type !== "delete") !== "text" in body) return refuse(id, 'the body of a text message is {"text": "…"}');
-  if (typeof seq !== "number" || (type !== "text" && seq < 1)) return refuse(id, "a change names the seq of its message");
+  if (!isObject(body) || (type !== "delete" && (typeof text !== "string" || !("text" in body)))) return refuse(id, 'the body of a text message is {"text": "…"}');
+  if (type !== "text" && (!plainSeq || typeof seq !== "number" || !Number.isSafeInteger(seq) || seq < 1)) return refuse(id, "a change names the seq of its message");
   try {
-    return makeDraft(id, type, text, type === "text" ? 0 : seq);
+    return makeDraft(id, type, type === "delete" ? "" : String(text), type === "text" ? 0 : Number(seq));
   } catch (error) {
     if (error instanceof ParleyError) return { refused: error, id };
     throw error;
@@ -62,7 +62,7 @@ function strings(json: string): string[] {
 
 /** Whether one object of the JSON text has the member more than once: the draft itself, or its body for "text". */
 function twice(json: string, name: string): boolean {
-  const wanted = name === "text" ? 2 : 1;
+  const wanted = name === "text" || name === "seq" ? 2 : 1;
   let depth = 0;
   let found = 0;
   for (const [token, isName] of json.matchAll(tokens)) {
