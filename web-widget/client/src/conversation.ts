@@ -1,10 +1,10 @@
 import { Backoff } from "./backoff";
 import { isChange, shownOf, type Shown } from "./changes";
+import type { DraftType } from "./draft";
 import { decodePage, type Entry, type Page } from "./entry";
 import { errorOf, type ParleyError } from "./errors";
 import { Events } from "./events";
 import { begin, emptyLog, fill, hasOlder, isBehind, learnHead, prepend, receive, type Log } from "./log";
-import type { DraftType } from "./draft";
 import type { Marks } from "./marks";
 import type { Outbox, Outgoing } from "./outbox";
 import { after } from "./platform";

@@ -43,10 +43,9 @@ function start({ src, dataset }: HTMLScriptElement): void {
 
 /** The other language. A fetch, since pages that let their visitors talk to the server allow that. */
 const textsFrom = (server: string): Promise<Texts | undefined> =>
-  fetch(`${server}/widget-zh.json`, { signal: AbortSignal.timeout(5000) }).then(
-    async (answer) => (answer.ok ? decodeTexts(parseJson(await answer.text())) : undefined),
-    () => undefined,
-  );
+  fetch(`${server}/widget-zh.json`, { signal: AbortSignal.timeout(5000) })
+    .then(async (answer) => (answer.ok ? decodeTexts(parseJson(await answer.text())) : undefined))
+    .catch(() => undefined);
 
 /** Every sign that the network may be back, or that somebody looks again. */
 function followNetwork({ client }: Chat): void {

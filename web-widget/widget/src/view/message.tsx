@@ -80,7 +80,7 @@ function BubbleRow({ bubble, last, read, actions }: RowProps & { bubble: Bubble 
 /** What has become of an own message: undefined is stored and back. */
 function Progress({ message, read }: { message: Outgoing | undefined; read: boolean }, { texts }: Words): JSX.Element {
   const done = !message || message.state === "acked";
-  const words = read ? texts.read : done ? texts.sent : message.state === "sent" ? texts.sending : texts.kept;
+  const words = !done ? (message.state === "sent" ? texts.sending : texts.kept) : read ? texts.read : texts.sent;
   return (
     <span class="progress">
       {done ? <CheckIcon /> : <ClockIcon />}
