@@ -67,9 +67,9 @@ type Options struct {
 	// every /readyz, with a deadline of 2 s.
 	Ready func(ctx context.Context) error
 
-	// MQTT serves the WebSocket at GET /mqtt; nil answers 404. It checks the
-	// Origin itself. The RemoteAddr of its requests is the client's, also behind
-	// TrustedProxies.
+	// MQTT serves the WebSocket at GET /mqtt, and tunnels at /mqtt/http and below;
+	// nil answers 404. It checks the Origin itself. The RemoteAddr of its requests
+	// is the client's, also behind TrustedProxies.
 	MQTT http.Handler
 
 	// TakePublish counts something that is published from an address, which is the
@@ -127,8 +127,12 @@ func (o Options) validate() error {
 	return nil
 }
 
-// mqttPath is where the WebSocket is, as sessions tell their devices.
-const mqttPath = "/mqtt"
+// mqttPath is where the WebSocket is, as sessions tell their devices. A tunnel's
+// down stream lasts as long as one.
+const (
+	mqttPath   = "/mqtt"
+	tunnelDown = mqttPath + "/http/:tunnel/down"
+)
 
 //go:embed openapi.yaml
 var spec []byte
@@ -177,7 +181,7 @@ func (s *Server) newPrivate() http.Handler {
 }
 
 // NewHTTPServer returns an http.Server for handler that a slow or greedy client
-// cannot pin. WebSockets are exempt from its time-outs once they are open. The
+// cannot pin. WebSockets and tunnels are exempt from its time-outs once they are open. The
 // caller serves it and shuts it down.
 func NewHTTPServer(handler http.Handler, logger *slog.Logger) *http.Server {
 	return &http.Server{

@@ -46,9 +46,10 @@ func (m *metrics) handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
 }
 
-// observe counts a request. A WebSocket's duration is its life, not our speed.
+// observe counts a request. The duration of a WebSocket or of a tunnel's down
+// stream is its life, not our speed.
 func (m *metrics) observe(method, route string, status int, took time.Duration) {
-	if route == mqttPath {
+	if lasting(route) {
 		return
 	}
 	if !slices.Contains([]string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodOptions}, method) {

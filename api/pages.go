@@ -22,6 +22,7 @@ import (
 const (
 	widgetFile    = "widget.js"
 	widgetTexts   = "widget-zh.json" // what the widget says to those who do not speak English
+	tunnelFile    = "tunnel.js"      // what the widget loads where there can be no WebSocket
 	agentFolder   = "agent/"
 	agentIndex    = "agent/index.html"
 	notBuiltFile  = "make-run.html"
@@ -130,7 +131,7 @@ func (s *Server) routePages(p *pages) {
 		return c.Redirect(http.StatusMovedPermanently, "/agent/")
 	}))
 	s.public.Match(methods, "/agent/*", p.whenBuilt(p.serveAgent))
-	for _, name := range []string{widgetFile, widgetTexts} {
+	for _, name := range []string{widgetFile, widgetTexts, tunnelFile} {
 		s.public.Match(methods, "/"+name, p.whenBuilt(p.serveScript(name)))
 	}
 }

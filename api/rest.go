@@ -42,9 +42,19 @@ func (s *Server) routeREST() {
 			"postMessage":          publishes,
 		},
 	})
-	if s.options.MQTT != nil {
-		s.public.GET(mqttPath, fromClient(s.options.MQTT))
+	s.routeMQTT()
+}
+
+// routeMQTT leads to the broker.
+func (s *Server) routeMQTT() {
+	if s.options.MQTT == nil {
+		return
 	}
+	mqtt := fromClient(s.options.MQTT)
+	s.public.GET(mqttPath, mqtt)
+	s.public.POST(mqttPath+"/http", mqtt)
+	s.public.POST(mqttPath+"/http/:tunnel/up", mqtt)
+	s.public.GET(tunnelDown, mqtt)
 }
 
 // caller is what handlers know of who is calling besides the parameters.

@@ -62,7 +62,8 @@ const slow = time.Second
 // observe logs and counts every request, after everything else is done with it.
 // Of those that read, which clients do all the time, only failed and slow ones
 // are worth a line that everybody sees.
-// Queries, headers and bodies may hold secrets and are not logged.
+// Queries, headers and bodies may hold secrets and are not logged; of a tunnel,
+// the path does.
 func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		start := time.Now()
@@ -79,7 +80,7 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 			level = slog.LevelInfo
 		}
 		s.options.Logger.Log(c.Request().Context(), level, "http request",
-			"request", requestID, "method", c.Request().Method, "path", c.Request().URL.Path, "status", status,
+			"request", requestID, "method", c.Request().Method, "path", loggedPath(c), "status", status,
 			"bytes", c.Response().Size, "took", took, "remote", c.RealIP())
 		return nil
 	}
@@ -93,6 +94,16 @@ func routeOf(c echo.Context) string {
 	}
 	return c.Path()
 }
+
+func loggedPath(c echo.Context) string {
+	if path := c.Request().URL.Path; !strings.HasPrefix(path, mqttPath+"/") {
+		return path
+	}
+	return routeOf(c)
+}
+
+// lasting reports whether requests of the route end with a connection.
+func lasting(route string) bool { return route == mqttPath || route == tunnelDown }
 
 func describePanic(_ echo.Context, err error, stack []byte) error {
 	return fmt.Errorf("panic: %w\n%s", err, stack)
@@ -169,10 +180,10 @@ func sameOrigin(r *http.Request) bool {
 	return ok && strings.EqualFold(host, r.Host)
 }
 
-// limitTime ends what a REST request waits for. It does not touch /mqtt.
+// limitTime ends what a request waits for that is not there to last.
 func (s *Server) limitTime(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		if c.Path() == mqttPath {
+		if lasting(c.Path()) {
 			return next(c)
 		}
 		untimed := c.Request()

@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"math"
 	"net"
-	"net/http"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -148,6 +147,12 @@ type Options struct {
 	// AddressConnectLimit is the same for one address, where failures count for 20
 	// connects; 0 means 20,000.
 	AddressConnectLimit int
+	// MaxTunnels bounds the tunnels, and MaxAddressTunnels those of one address; 0
+	// means 20000, and 1000: a company may have one address.
+	MaxTunnels, MaxAddressTunnels int
+	// TunnelBeat is the longest silence on a tunnel's down stream; 0 means 15 s, as
+	// proxies cut after 30 s.
+	TunnelBeat time.Duration
 	// WriteTimeout bounds how long a client may take for 16 KiB, after which it is
 	// disconnected; 0 means 10 s.
 	WriteTimeout time.Duration
@@ -192,6 +197,15 @@ func (o *Options) setDefaults() {
 			*limit = normal
 		}
 	}
+	if o.MaxTunnels == 0 {
+		o.MaxTunnels = 20_000
+	}
+	if o.MaxAddressTunnels == 0 {
+		o.MaxAddressTunnels = 1000
+	}
+	if o.TunnelBeat == 0 {
+		o.TunnelBeat = 15 * time.Second
+	}
 	if o.WriteTimeout == 0 {
 		o.WriteTimeout = 10 * time.Second
 	}
@@ -203,6 +217,7 @@ type Broker struct {
 	options Options
 	engine  *mqtt.Server
 	gate    *gate
+	tunnels *tunnels
 	hub     *hub
 	logins  *deviceLocks
 	cursors *cursorSaver
@@ -228,6 +243,7 @@ func New(o Options) *Broker {
 	b.gate = newGate(o.MaxPending, o.MaxLogins, func(c *conn) { go b.run(c) })
 	b.connects = newConnects(o.ConnectLimit, o.AddressConnectLimit)
 	b.publishes = newPublishes(o.PublishLimit, o.AddressPublishLimit)
+	b.tunnels = newTunnels(o.MaxTunnels, o.MaxAddressTunnels)
 	b.cursors = newCursorSaver(o.Sessions, o.Logger)
 	b.presence = newPresence(o.PresenceGrace, b.hub.cameOrWent)
 	b.sweeper = newSweeper(o.Sessions, o.SweepInterval, o.Logger)
@@ -275,9 +291,6 @@ func (b *Broker) ServeTCP(l net.Listener) {
 	b.accepting.Go(func() { b.accept(l) })
 }
 
-// Handler serves MQTT over WebSocket. Mount it at /mqtt.
-func (b *Broker) Handler() http.Handler { return http.HandlerFunc(b.upgrade) }
-
 // Close stops accepting, disconnects every client (MQTT 5: 0x8B), saves cursors
 // and waits until everything of this Broker has ended or ctx is done.
 func (b *Broker) Close(ctx context.Context) error {
@@ -297,6 +310,7 @@ func (b *Broker) Close(ctx context.Context) error {
 		defer close(done)
 		b.accepting.Wait()
 		b.turnAway(b.gate.close(), &refusedForNow)
+		b.CloseTunnels()
 		b.hub.each(func(s *session) { s.disconnect(shuttingDown) })
 		b.gate.wait()
 		b.presence.close()

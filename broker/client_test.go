@@ -294,7 +294,7 @@ func (c *client) raw(p []byte) {
 
 func closedByPeer(err error) bool {
 	var op *net.OpError
-	return errors.As(err, &op) || errors.Is(err, websocket.ErrCloseSent) || errors.Is(err, net.ErrClosed)
+	return errors.As(err, &op) || errors.Is(err, websocket.ErrCloseSent) || errors.Is(err, io.ErrClosedPipe) || errors.Is(err, net.ErrClosed)
 }
 
 // hangUp closes the connection without a word.

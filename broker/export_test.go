@@ -18,6 +18,7 @@ func (b *Broker) Held() []string {
 		"watches": len(h.watches), "listeners": len(h.listeners), "barred": len(h.barred), "presence": len(h.everybody) + len(h.somebody), "logins": b.logins.count(),
 		"connections": int(b.stats.connected.Load()),
 		"pending":     b.Pending(),
+		"tunnels":     int(b.tunnels.count()), "addresses of tunnels": len(b.tunnels.networks),
 	} {
 		if n != 0 {
 			held = append(held, fmt.Sprintf("%d %s", n, what))

@@ -5,6 +5,7 @@ import "sync/atomic"
 // Stats counts what a Broker did since it started.
 type Stats struct {
 	Connected        int64 // connections logged in now
+	Tunnels          int64 // tunnels that are open now
 	Connects         int64 // logins
 	RefusedConnects  int64 // CONNECTs refused
 	LimitedConnects  int64 // of these, because their user or address connects too often
@@ -39,7 +40,7 @@ func (b *Broker) Stats() Stats {
 	silent, waiting, _ := b.gate.queued()
 	return Stats{
 		Silent: int64(silent), Waiting: int64(waiting), LimitedConnects: s.limitedConnects.Load(), Abandoned: s.abandoned.Load(),
-		Connected: s.connected.Load(), Connects: s.connects.Load(), RefusedConnects: s.refusedConnects.Load(),
+		Connected: s.connected.Load(), Tunnels: b.tunnels.count(), Connects: s.connects.Load(), RefusedConnects: s.refusedConnects.Load(),
 		TurnedAway: s.turnedAway.Load(), Takeovers: s.takeovers.Load(),
 		Published: s.published.Load(), RefusedPublishes: s.refusedPublishes.Load(), RecordRetries: s.recordRetries.Load(), Slowed: s.slowed.Load(),
 		Delivered: s.delivered.Load(), Acknowledged: s.acknowledged.Load(), Signals: s.signals.Load(), SignalsDropped: s.signalsDropped.Load(), TooBig: s.tooBig.Load(), Panics: s.panics.Load(),

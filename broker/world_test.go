@@ -121,6 +121,7 @@ func (w *world) stop() {
 	w.running = false
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
+	w.broker.CloseTunnels()
 	w.http.Close()
 	must(w.t, w.broker.Close(ctx))
 	if held := w.broker.Held(); len(held) > 0 {

@@ -12,7 +12,7 @@ import (
 //go:embed all:dist
 var dist embed.FS
 
-// Files returns the web files: widget.js, agent/index.html with what it needs
+// Files returns the web files: widget.js and tunnel.js, agent/index.html with what it needs
 // beside it, and make-run.html for when those are not built yet.
 func Files() fs.FS {
 	files, err := fs.Sub(dist, "dist")

@@ -36,6 +36,7 @@ type config struct {
 	TokenLife      time.Duration `env:"PARLEY_TOKEN_LIFE"`       // of access tokens, which devices renew
 	EditVisitor    time.Duration `env:"PARLEY_EDIT_VISITOR"`     // how long visitors may edit and delete what they sent; 0: never
 	EditStaff      time.Duration `env:"PARLEY_EDIT_STAFF"`       // how long agents may; 0: never
+	TunnelBeat     time.Duration `env:"PARLEY_TUNNEL_BEAT"`      // longest silence on an HTTP tunnel; less than after what your proxies cut
 
 	// How often something may happen at once, and again in the time that is named. -1: no limit.
 	// Behind a proxy that PARLEY_TRUSTED_PROXIES does not name, everybody has its address.
@@ -55,7 +56,7 @@ func defaultConfig() config {
 	return config{
 		Data: "./data", HTTP: ":8080", MQTT: ":1883", Metrics: "127.0.0.1:9180",
 		LogLevel: slog.LevelInfo, LogFormat: "text", ShutdownTime: 10 * time.Second,
-		SessionExpiry: 30 * 24 * time.Hour, TokenLife: time.Hour, NewVisitors: access.NewVisitors,
+		SessionExpiry: 30 * 24 * time.Hour, TokenLife: time.Hour, TunnelBeat: 15 * time.Second, NewVisitors: access.NewVisitors,
 		PublishLimit: broker.PublishLimit, AddressPublishLimit: broker.AddressPublishLimit,
 		ConnectLimit: broker.ConnectLimit, AddressConnectLimit: broker.AddressConnectLimit,
 		EditVisitor: times.Visitor, EditStaff: times.Staff,
@@ -108,6 +109,9 @@ func (c *config) validate() error {
 		if d < 0 {
 			complain("%s: must be 0 or above", name)
 		}
+	}
+	if c.TunnelBeat < time.Second || c.TunnelBeat > time.Minute {
+		complain("PARLEY_TUNNEL_BEAT: must be between 1s and 1m")
 	}
 	if c.MaxPending < 0 {
 		complain("PARLEY_MAX_PENDING: must not be below 0")

@@ -95,7 +95,7 @@ func (n *node) openRooms(ctx context.Context) error {
 		SessionExpiry: n.config.SessionExpiry,
 		PublishLimit:  n.limit(n.config.PublishLimit), AddressPublishLimit: n.limit(n.config.AddressPublishLimit),
 		ConnectLimit: n.limit(n.config.ConnectLimit), AddressConnectLimit: n.limit(n.config.AddressConnectLimit),
-		MaxPending: n.config.MaxPending,
+		MaxPending: n.config.MaxPending, TunnelBeat: n.config.TunnelBeat,
 	})
 	times := parley.EditTimes{Visitor: n.config.EditVisitor, Staff: n.config.EditStaff}
 	if n.bridge, err = bridge.New(ctx, n.store, bridge.Options{Logger: n.log, EditTimes: &times, Now: clock.Now}, n.broker); err != nil {
@@ -147,6 +147,7 @@ func (n *node) serveHTTP(ctx context.Context) error {
 	}
 	n.httpAddr = l.Addr()
 	n.public = n.serve("http", l, server.Public())
+	n.onClose("tunnels", func(context.Context) error { n.broker.CloseTunnels(); return nil })
 	n.private = api.NewHTTPServer(server.Private(), n.log)
 	return nil
 }

@@ -19,6 +19,7 @@ func (n *node) brokerSamples() []api.Sample {
 	s := n.broker.Stats()
 	return []api.Sample{
 		gauge("mqtt_connections", "MQTT connections that are logged in.", s.Connected),
+		gauge("mqtt_tunnels", "Connections that come through an HTTP tunnel.", s.Tunnels),
 		counter("mqtt_connects", "MQTT logins.", s.Connects),
 		counter("mqtt_connects_refused", "CONNECT packets refused.", s.RefusedConnects),
 		counter("mqtt_connects_limited", "CONNECT packets refused because their user or address connects too often.", s.LimitedConnects),

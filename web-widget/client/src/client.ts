@@ -6,7 +6,7 @@ import { errorOf, ParleyError } from "./errors";
 import { Events } from "./events";
 import { newId } from "./ids";
 import { field, parseJson } from "./json";
-import { Link, type ConnectionState } from "./link";
+import { Link, type ConnectionState, type Fallback } from "./link";
 import { ConversationList } from "./list";
 import { Marks } from "./marks";
 import type { Publish } from "./mqtt/codec";
@@ -30,6 +30,8 @@ export interface ClientOptions {
   readonly namespace: string;
   readonly webSocket?: SocketConstructor;
   readonly fetch?: Fetch;
+  /** Another way to the server for where there can be no WebSocket: see "@parley-chat/client/tunnel". */
+  readonly fallback?: Fallback;
 }
 
 /** How often we ask how far things have got, in milliseconds: what is lost without a sign is found by that. */
@@ -75,6 +77,7 @@ export class Client {
     this.#link = new Link({
       keeper: this.#keeper,
       socket: options.webSocket ?? defaultSocket(),
+      fallback: options.fallback,
       urlOf: (session) => server.replace(/^http/, "ws") + session.mqttPath,
       onState: (state) => this.#events.emit("state", state),
       onOpen: (connection, session) => this.#opened(connection, session),

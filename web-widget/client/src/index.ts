@@ -7,7 +7,7 @@ export { maxBodyBytes } from "./draft";
 export { textOf, type Entry, type Refusal } from "./entry";
 export { ParleyError, type Code } from "./errors";
 export { isObject, parseJson } from "./json";
-export type { ConnectionState } from "./link";
+export type { ConnectionState, Ended, Fallback } from "./link";
 export type { Outgoing } from "./outbox";
 export type { Remembered, Session, SignIn } from "./session";
 export { newestOwn, rowsOf, type Bubble, type Row } from "./rows";

@@ -9,9 +9,19 @@ import { deviceTopic } from "./topic";
 /** What a person may want to know about the connection. "refused": the server is up, and does not allow pages of this origin. */
 export type ConnectionState = "connecting" | "online" | "offline" | "refused" | "replaced" | "signed-out";
 
+/** How a connection has ended: whether the link had been online, and how many milliseconds after the attempt began. */
+export interface Ended extends Closed {
+  readonly lived: boolean;
+  readonly took: number;
+}
+
+/** Told how each connection has ended; answers what to use instead of a WebSocket from now on, if anything. */
+export type Fallback = (ended: Ended) => Promise<SocketConstructor | undefined>;
+
 export interface LinkOptions {
   readonly keeper: SessionKeeper;
   readonly socket: SocketConstructor;
+  readonly fallback: Fallback | undefined;
   urlOf(session: Session): string;
   onState(state: ConnectionState): void;
   /** A connection is open; the link counts as online when the promise resolves. */
@@ -71,6 +81,7 @@ export class Link {
   #attempts = 0;
   #refusedToken = "";
   #wake: (() => void) | undefined;
+  #other: SocketConstructor | undefined;
 
   constructor(options: LinkOptions) {
     this.#options = options;
@@ -136,6 +147,11 @@ export class Link {
     const lived = this.#present === "online";
     if (this.#running === mine) this.#become(lived ? "connecting" : "offline");
     this.#options.onLost();
+    // Not waited for: what it takes may be as far away as the server.
+    this.#options.fallback?.({ ...closed, lived, took: Date.now() - this.#attemptAt }).then(
+      (other) => (this.#other = other),
+      () => {},
+    );
     if (lived) this.#lived(closed);
     return this.#judge(closed, session);
   }
@@ -157,7 +173,7 @@ export class Link {
         url: options.urlOf(session),
         clientId: `${session.user}.${session.device}`,
         password: session.token,
-        socket: options.socket,
+        socket: this.#other ?? options.socket,
         patience: this.#silent && ++this.#attempts % 8 ? silentPatience : patience,
         onPublish: (message) => options.onPublish(message),
         onRoom: () => options.onRoom(),

@@ -1,4 +1,4 @@
-import { Client, isObject, parseJson, webStorage, type ClientOptions, type Session, type SignIn } from "@parley-chat/client";
+import { Client, isObject, parseJson, webStorage, type ClientOptions, type Fallback, type Session, type SignIn } from "@parley-chat/client";
 
 /** Who signs in, and where. */
 export interface Credentials {
@@ -37,8 +37,14 @@ export function forget(): void {
   for (const name of session.keys()) if (name.startsWith(key)) session.remove(name);
 }
 
+/** The other way to the server, loaded when a first connection has ended. */
+function newFallback(): Fallback {
+  let next: Fallback | undefined;
+  return (ended) => import("@parley-chat/client/tunnel").then((tunnel) => (next ??= tunnel.newFallback(location.origin))(ended));
+}
+
 function make(how: SignIn, site: string, email: string, network: Network): Client {
-  const client = new Client({ server: location.origin, signIn: how, storage: local, namespace: `${key}.${site}.${email}`, ...network });
+  const client = new Client({ server: location.origin, signIn: how, storage: local, namespace: `${key}.${site}.${email}`, fallback: newFallback(), ...network });
   client.on("session", ({ refreshToken }: Session) => session.set(key, JSON.stringify({ site, email, refreshToken } satisfies Kept)));
   return client;
 }

@@ -18,7 +18,7 @@ export interface View {
   readonly open: boolean;
 }
 
-export interface ChatOptions extends Pick<ClientOptions, "server" | "storage" | "webSocket" | "fetch"> {
+export interface ChatOptions extends Pick<ClientOptions, "server" | "storage" | "webSocket" | "fetch" | "fallback"> {
   readonly site: string;
   readonly name?: string;
   readonly identity: Identity;

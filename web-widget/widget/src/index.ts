@@ -1,6 +1,6 @@
 // The embed: <script async src="https://…/widget.js" data-site="KEY"></script>
 
-import { parseJson, webStorage } from "@parley-chat/client";
+import { parseJson, webStorage, type Fallback } from "@parley-chat/client";
 import { Chat } from "./chat";
 import { Identity } from "./identity";
 import { mount } from "./mount";
@@ -24,7 +24,7 @@ function start({ src, dataset }: HTMLScriptElement): void {
   const identity = new Identity(local, webStorage(() => sessionStorage), site);
   const server = dataset["server"]?.replace(/\/+$/, "") ?? new URL(src).origin;
   const name = dataset["name"];
-  const chat = new Chat({ server, site, identity, storage: local, ...(name && { name }) });
+  const chat = new Chat({ server, site, identity, storage: local, fallback: fallbackOf(src, server), ...(name && { name }) });
   const { speak } = mount(chat, { title: dataset["title"], accent: dataset["accent"] ?? "" });
   speak({ locale: "en", texts: en });
   followNetwork(chat);
@@ -46,6 +46,13 @@ const textsFrom = (server: string): Promise<Texts | undefined> =>
   fetch(`${server}/widget-zh.json`, { signal: AbortSignal.timeout(5000) })
     .then(async (answer) => (answer.ok ? decodeTexts(parseJson(await answer.text())) : undefined))
     .catch(() => undefined);
+
+/** The other way to the server. Its script is loaded when a first connection has ended. */
+function fallbackOf(src: string, server: string): Fallback {
+  let next: Fallback | undefined;
+  return (ended) =>
+    import(/* @vite-ignore */ new URL("tunnel.js", src).href).then((tunnel: typeof import("./tunnel")) => (next ??= tunnel.newFallback(server))(ended));
+}
 
 /** Every sign that the network may be back, or that somebody looks again. */
 function followNetwork({ client }: Chat): void {
