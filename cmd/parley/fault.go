@@ -20,7 +20,7 @@ func newFault() *cobra.Command {
 floods them, while devices of several kinds write and read; then compares what
 the devices wrote down with what REST returns. Without rows: all of them.
 
-To be run in the source tree, with Go, Node, mosquitto-clients, nftables and
+To be run in the source tree, with Go, Node, Chromium, mosquitto-clients, nftables and
 iproute2: it builds a server that dies where it is told to. Rows that pull
 cables or cut the power need root. It ends by itself, with 1 if anything was
 lost, doubled, reordered or too slow.`,

@@ -11,6 +11,7 @@ const (
 	Mosquitto5   Kind = "mosquitto, MQTT 5" // mosquitto_pub and mosquitto_sub
 	Mosquitto311 Kind = "mosquitto, MQTT 3.1.1"
 	Web          Kind = "TypeScript" // ours, of browsers, run by node; only as a Process
+	Chromium     Kind = "Chromium"   // the same in a browser; only as a Page
 )
 
 func (k Kind) version() byte {

@@ -108,6 +108,9 @@ func FreeAddr(ctx context.Context, host string) (string, error) {
 // URL is the base of the server's HTTP addresses, without a slash at the end.
 func (s *Server) URL() string { return "http://" + s.config.HTTP }
 
+// HTTP is where the server listens for HTTP, host and port.
+func (s *Server) HTTP() string { return s.config.HTTP }
+
 // MQTT is where the server listens for MQTT on TCP, host and port.
 func (s *Server) MQTT() string { return s.config.MQTT }
 
