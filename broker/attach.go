@@ -250,6 +250,7 @@ func (s *session) attachStates(ctx context.Context, t parley.Topic, resumed bool
 	since := int64(0) // a SUBSCRIBE is answered with what is retained
 	if resumed {
 		since = s.sinceWhen()
+		s.pump.states.resume(since)
 	}
 	s.pump.states.listen()
 	s.whileHeld(t, s.pump.watchAll)

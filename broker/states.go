@@ -19,6 +19,7 @@ type states struct {
 	heard     map[string]parley.Conversation // meanwhile: the newest that changed has seen
 
 	known    map[string]int64 // what the client was told about: the newest head
+	before   int64            // it may know what was opened up to that server time from an earlier connection, 0 if there was none
 	dirty    map[string]stateChange
 	order    []string // of dirty, oldest change first
 	inflight map[string]struct{}
@@ -67,9 +68,19 @@ func (st *states) changed(c parley.Conversation) {
 		st.put(stateChange{conversation: c})
 		return
 	}
-	if _, ok := st.known[c.ID]; ok {
-		st.put(stateChange{conversation: c, gone: true})
+	_, known := st.known[c.ID]
+	_, waits := st.dirty[c.ID] // which must not be told any more
+	if known || waits || st.all && c.OpenedAt <= st.before {
+		st.put(stateChange{conversation: c, gone: true, blind: !known})
 	}
+}
+
+// resume takes a membership filter over from an earlier connection that had told
+// everything up to server time since.
+func (st *states) resume(since int64) {
+	st.pump.mu.Lock()
+	defer st.pump.mu.Unlock()
+	st.before = since
 }
 
 // listen begins the answer to a SUBSCRIBE. What is read from now on may be older

@@ -69,7 +69,7 @@ func NewPage(ctx context.Context, files PageFiles, address, site, email, passwor
 	}
 	err = p.order(&told, map[string]any{"order": "open", "url": url, "executable": chromium(), "site": site, "email": email, "password": password})
 	if err == nil {
-		err = p.awaitOnline(ctx)
+		err = p.awaitConnection(ctx, 1)
 	}
 	if err != nil {
 		p.Close()
@@ -131,10 +131,11 @@ func (p *Page) order(answer any, order map[string]any) error {
 	return json.Unmarshal(got.Value, answer)
 }
 
-func (p *Page) awaitOnline(ctx context.Context) error {
+// awaitConnection waits for the nth connection of the page.
+func (p *Page) awaitConnection(ctx context.Context, n int) error {
 	for deadline := time.Now().Add(10 * connectTimeout); time.Now().Before(deadline); {
-		online := false
-		if err := p.order(&online, map[string]any{"order": "online"}); err != nil || online {
+		have, err := p.connections()
+		if err != nil || have >= n {
 			return err
 		}
 		select {
@@ -144,6 +145,11 @@ func (p *Page) awaitOnline(ctx context.Context) error {
 		}
 	}
 	return fmt.Errorf("the page does not connect: %s", p.stderr)
+}
+
+func (p *Page) connections() (n int, err error) {
+	err = p.order(&n, map[string]any{"order": "connections"})
+	return n, err
 }
 
 // Kind is Chromium.
@@ -192,12 +198,16 @@ func (p *Page) Leave(context.Context) error {
 
 // Return plugs the cable in again. What was open is lost.
 func (p *Page) Return(ctx context.Context) error {
+	before, err := p.connections() // it may not have noticed yet that it has none
+	if err != nil {
+		return err
+	}
 	p.cable.Cut()
 	p.cable.Heal()
 	if err := p.order(nil, map[string]any{"order": "back"}); err != nil {
 		return err
 	}
-	return p.awaitOnline(ctx)
+	return p.awaitConnection(ctx, before+1)
 }
 
 // Version is what the page's last request has told of a register.

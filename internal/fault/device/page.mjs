@@ -33,7 +33,8 @@ const orders = {
   say: ({ conversation, text }) => page.evaluate(([id, text]) => desk.say(id, text), [conversation, text]),
   away: () => context.setOffline(true),
   back: () => context.setOffline(false),
-  online: () => page.evaluate(() => desk.client.state === "online"),
+  /** How often it has been connected. */
+  connections: () => page.evaluate(() => desk.connections),
   view: ({ conversations }) => page.evaluate((ids) => desk.view(ids), conversations),
 };
 
@@ -46,6 +47,7 @@ async function start(account) {
   // A mark, which has no id, may come when somebody else has taken the conversation.
   client.on("refused", ({ id, code, message }) => id && troubles.push(`refused: ${code} ${message}`));
   client.on("error", (error) => console.warn(`${error.code}: ${error.message}`));
+  client.on("state", (state) => state === "online" && desk.connections++);
   addEventListener("online", () => client.networkChanged());
   const told = new Promise((resolve) => client.on("session", resolve));
   const texts = (id) =>
@@ -64,6 +66,7 @@ async function start(account) {
   };
   globalThis.desk = {
     client,
+    connections: 0,
     // The id is the client's own; who asks waits for the acknowledgement.
     say: (id, text) => {
       const { draft } = client.conversation(id).send(text);
