@@ -103,7 +103,12 @@ func (d *mosquittoDesk) Leave(context.Context) error {
 		return nil
 	}
 	_ = d.sub.Process.Signal(syscall.SIGINT) // fails only if it is gone already
-	<-d.ended
+	select {
+	case <-d.ended:
+	case <-time.After(connectTimeout): // now and then it misses the signal
+		_ = d.sub.Process.Kill()
+		<-d.ended
+	}
 	d.sub = nil
 	return nil
 }
