@@ -10,6 +10,8 @@ const maxPages = 10;
 export class ConversationList {
   readonly states = new Map<string, State>();
   readonly #forgotten: (id: string) => void;
+  /** What has left our sight while the list is being fetched: the answer may be older. */
+  readonly #left = new Set<Set<string>>();
 
   /** `forgotten` is told what is not on the list any more. */
   constructor(forgotten: (id: string) => void) {
@@ -27,6 +29,7 @@ export class ConversationList {
   /** Takes a conversation off the list: its state came empty, we may not see it any more. */
   forget(id: string): void {
     this.states.delete(id);
+    for (const left of this.#left) left.add(id);
     this.#forgotten(id);
   }
 
@@ -37,17 +40,23 @@ export class ConversationList {
    */
   async refresh(get: Get, staff: boolean): Promise<State[]> {
     const before = new Map(this.states);
+    const left = new Set<string>();
+    this.#left.add(left);
     const found: State[] = [];
     let whole = true;
-    for (const status of staff ? ["&status=queued", "&status=open"] : [""]) {
-      let cursor = "";
-      for (let page = 0; page < maxPages; page++) {
-        const answer = await get(`/v1/conversations?limit=${pageSize}${status}${cursor}`, decodeStatePage);
-        found.push(...answer.conversations);
-        cursor = answer.nextCursor && `&cursor=${encodeURIComponent(answer.nextCursor)}`;
-        if (!cursor) break;
+    try {
+      for (const status of staff ? ["&status=queued", "&status=open"] : [""]) {
+        let cursor = "";
+        for (let page = 0; page < maxPages; page++) {
+          const answer = await get(`/v1/conversations?limit=${pageSize}${status}${cursor}`, decodeStatePage);
+          found.push(...answer.conversations);
+          cursor = answer.nextCursor && `&cursor=${encodeURIComponent(answer.nextCursor)}`;
+          if (!cursor) break;
+        }
+        whole &&= !cursor;
       }
-      whole &&= !cursor;
+    } finally {
+      this.#left.delete(left);
     }
     const heads = new Map(found.map((state) => [state.conversation, state.head]));
     for (const [id, state] of before) {
@@ -56,7 +65,7 @@ export class ConversationList {
       const renumbered = (heads.get(id) ?? state.head) < state.head;
       if (gone || renumbered) this.forget(id);
     }
-    return found;
+    return found.filter((state) => !left.has(state.conversation));
   }
 }
 
