@@ -1,6 +1,7 @@
 package broker_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -33,31 +34,32 @@ func TestTakenBeforeTheQueueWasTold(t *testing.T) {
 		for _, id := range all {
 			w.claim(other, id)
 		}
-		c.mu.Lock()
-		c.holding = false
-		c.mu.Unlock()
-		told := map[string]bool{}
-		for range len(all) {
+		last := w.conversation(visitor, 1) // which comes behind all that waited
+		await(t, func() string {
 			c.mu.Lock()
 			n := len(c.unacked)
 			c.mu.Unlock()
 			c.acknowledge(n)
-			c.ping()
-		}
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		for _, pk := range c.inbox {
-			for _, id := range all {
-				if on(pk, c.stateTopic(id)) {
-					told[id] = len(pk.Payload) > 0
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			told := map[string]bool{} // whether the last it was told is that it waits
+			for _, pk := range c.inbox {
+				for _, id := range all {
+					if on(pk, c.stateTopic(id)) {
+						told[id] = len(pk.Payload) > 0
+					}
 				}
 			}
-		}
-		for id, queued := range told {
-			if queued {
-				t.Errorf("the last it was told of %s is that it waits", id)
+			for id, queued := range told {
+				if queued {
+					return "the last it was told of " + id + " is that it waits"
+				}
 			}
-		}
+			if !slices.ContainsFunc(c.inbox, func(pk packets.Packet) bool { return on(pk, c.stateTopic(last)) }) {
+				return "it was not told of the last one"
+			}
+			return ""
+		})
 	})
 }
 
