@@ -1,6 +1,7 @@
 package bridge_test
 
 import (
+	"encoding/json"
 	"testing"
 	"time"
 
@@ -188,5 +189,24 @@ func TestMarksAreAChange(t *testing.T) {
 	w.mark(lilei, "c1", 0, 2)
 	if list, err := w.bridge.Watched(t.Context(), ann, since); err != nil || len(list) != 1 || list[0].ID != "c1" {
 		t.Errorf("after: %+v, %v", list, err)
+	}
+}
+
+// Whoever marks behind the acknowledgement of a message that has opened the
+// conversation again is not responsible any more.
+func TestReadAfterReopening(t *testing.T) {
+	w := newWorld(t)
+	w.say(ann, "c1", draft(0))
+	for n := range 200 {
+		w.claim(lilei, "c1")
+		if _, err := w.bridge.Finish(t.Context(), lilei, "c1"); err != nil {
+			t.Fatal(err)
+		}
+		w.say(ann, "c1", draft(n+1))
+		a := w.mark(lilei, "c1", 0, int64(n+1))
+		var body parley.MarkedBody
+		if err := json.Unmarshal(a.Entry.Body, &body); err != nil || body.Responsible {
+			t.Fatalf("round %d: marked %+v, %v", n, body, err)
+		}
 	}
 }

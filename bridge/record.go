@@ -155,7 +155,10 @@ func (b *Bridge) appendDecided(ctx context.Context, stream parley.Stream, contro
 			answers[i], added = added[0], added[1:]
 		}
 	}
-	return answers, again, nil
+	if c.Exists() { // what its sender does next must not be decided on the state before
+		err = b.folds.catchUp(ctx, stream)
+	}
+	return answers, again, err
 }
 
 func anyStale(answers []parley.Appended) bool {

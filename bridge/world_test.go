@@ -43,8 +43,10 @@ type world struct {
 	bridge *bridge.Bridge
 	seen   *witness
 
-	options bridge.Options
-	later   time.Duration // how far the store's clock is ahead
+	options   bridge.Options
+	observers []bridge.Observer // beside the witness
+	later     time.Duration     // how far the store's clock is ahead
+	now       func() time.Time
 }
 
 // newWorld has visitors who may open as many conversations as they like.
@@ -61,12 +63,15 @@ func newWorldWith(t *testing.T, o bridge.Options) *world {
 
 func (w *world) open() {
 	w.Helper()
-	store, err := sqlite.Open(w.Context(), sqlite.Options{Dir: w.dir, Now: func() time.Time { return time.Now().Add(w.later) }})
+	if w.now == nil {
+		w.now = func() time.Time { return time.Now().Add(w.later) }
+	}
+	store, err := sqlite.Open(w.Context(), sqlite.Options{Dir: w.dir, Now: w.now})
 	if err != nil {
 		w.Fatal(err)
 	}
 	w.store, w.seen = store, &witness{}
-	if w.bridge, err = bridge.New(w.Context(), store, w.options, w.seen); err != nil {
+	if w.bridge, err = bridge.New(w.Context(), store, w.options, append(w.observers, w.seen)...); err != nil {
 		w.Fatal(err)
 	}
 }
