@@ -16,6 +16,7 @@ const (
 	householdDebt = 60  // letters not acknowledged, above which a device does nothing new
 	oldRegisters  = 200 // that a device of MQTT 3.1.1, which is not told versions, makes
 	sharedKeys    = 4
+	editable      = 30 // newest messages of a device that it edits and deletes
 )
 
 // live lets somebody do something, again and again, and less often when that has gone
@@ -38,14 +39,35 @@ func (h *household) live(ctx context.Context) {
 }
 
 func (h *household) act(c *device.Companion, n int) {
-	switch what := h.random.IntN(10); {
+	switch what := h.random.IntN(12); {
 	case what < 3:
 		c.Say(h.conversation, fmt.Sprintf("thing %d: 我们都在", n))
-	case what < 6:
+	case what < 5:
+		h.amend(c, n)
+	case what < 8:
 		h.mark(c)
 	default:
 		h.set(c, n)
 	}
+}
+
+// amend edits or deletes something that the device has written, or, where it is told
+// refusals, edits what another device of the user has written and may have deleted.
+func (h *household) amend(c *device.Companion, n int) {
+	author := c
+	if c == h.all[1] && h.random.IntN(2) == 0 {
+		author = h.all[2]
+	}
+	own := author.Own(h.conversation, editable)
+	if len(own) == 0 {
+		return
+	}
+	seq := own[h.random.IntN(len(own))]
+	if author == c && h.random.IntN(3) == 0 {
+		c.Delete(h.conversation, seq)
+		return
+	}
+	c.Edit(h.conversation, seq, fmt.Sprintf("thing %d, said better: 都在呢", n))
 }
 
 // mark marks what the device has shown of some conversation, or, in one of four

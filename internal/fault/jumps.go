@@ -2,11 +2,13 @@ package fault
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
 
 	"github.com/parley-chat/parley"
+	"github.com/parley-chat/parley/internal/fault/checker"
 	"github.com/parley-chat/parley/internal/fault/device"
 	"github.com/parley-chat/parley/internal/fault/server"
 )
@@ -14,14 +16,14 @@ import (
 const (
 	accessLife   = time.Hour // as the server gives them
 	accessLeeway = time.Minute
-	shortLife    = 30 * time.Minute // of sleepers' sessions: shorter than a jump
+	shortLife    = 30 * time.Minute // of sleepers' sessions, and of the right to edit: shorter than a jump
 	newcomers    = 3                // in a round
 )
 
 // jumps puts the clock of a server ahead and back, or back and ahead, while it runs or
 // between two runs.
 func (l *Lab) jumps(ctx context.Context, by time.Duration, restart bool) error {
-	c, config, err := l.clock(0)
+	c, config, err := l.clock(0, "PARLEY_EDIT_STAFF="+shortLife.String())
 	if err != nil {
 		return err
 	}
@@ -54,6 +56,10 @@ func (j *jumper) round(ctx context.Context, by time.Duration, restart bool) erro
 	if err != nil {
 		return err
 	}
+	said, err := j.say(ctx, parley.NewText("", "as the clock stands"))
+	if err != nil {
+		return err
+	}
 	if err := j.jump(ctx, by, restart); err != nil {
 		return err
 	}
@@ -62,15 +68,23 @@ func (j *jumper) round(ctx context.Context, by time.Duration, restart bool) erro
 		return err
 	}
 	if by < 0 { // an hour ahead its time is over
-		if err := j.wake(ctx, first, "a session from before the clock went back"); err != nil {
+		if err := errors.Join(j.wake(ctx, first, "a session from before the clock went back"), j.edit(ctx, said)); err != nil {
 			return err
 		}
+	}
+	if said, err = j.say(ctx, parley.NewText("", "as the clock stands now")); err != nil {
+		return err
 	}
 	if err := errors.Join(j.load(ctx, 50), j.mint(ctx)); err != nil {
 		return err
 	}
 	if err := j.jump(ctx, 0, restart); err != nil {
 		return err
+	}
+	if by > 0 {
+		if err := j.edit(ctx, said); err != nil {
+			return err
+		}
 	}
 	if err := j.wake(ctx, second, "a session from before the clock was put right"); err != nil {
 		return err
@@ -127,6 +141,38 @@ func (j *jumper) connect(ctx context.Context, s *device.Session) (present bool, 
 	}
 	c.Disconnect()
 	return present, nil
+}
+
+// say has the agent write by REST, and returns the position.
+func (j *jumper) say(ctx context.Context, d parley.Draft) (seq int64, err error) {
+	agent, conversation := j.subscribers[0].Session, j.publishers[0].Conversation
+	d.ID = parley.NewID(parley.PrefixMessage)
+	r := record{
+		Device: agent.ClientID() + " by REST", User: agent.User, Event: checker.Sent,
+		Conversation: conversation, ID: d.ID, Type: d.Type, Body: d.Body,
+	}
+	j.journal.Add(r)
+	if r.Seq, err = j.rest.Say(ctx, agent, conversation, d); err != nil {
+		return 0, fmt.Errorf("say something: %w", err)
+	}
+	r.Event = checker.Acked
+	j.journal.Add(r)
+	return r.Seq, nil
+}
+
+// edit edits what the agent has said before the clock went back, which makes it no
+// older.
+func (j *jumper) edit(ctx context.Context, seq int64) error {
+	body, err := json.Marshal(parley.EditBody{Seq: seq, Text: "said better"})
+	if err != nil {
+		return fmt.Errorf("encode edit: %w", err)
+	}
+	_, err = j.say(ctx, parley.Draft{Type: parley.EntryEdit, Body: body})
+	if refused := (*parley.Error)(nil); errors.As(err, &refused) {
+		j.result.problem("an edit is refused because the clock was put back: %v", refused)
+		return nil
+	}
+	return err
 }
 
 // mint makes new visitors: nobody may get an identifier that somebody has had.

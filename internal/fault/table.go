@@ -32,7 +32,7 @@ bold. A seed repeats the choices of a row: ` + "`parley fault ROW --seed SEED`" 
 `)
 	where := fmt.Sprintf("%s, commit %s, %s.\n\n", time.Now().UTC().Format(time.DateOnly), or(s.Commit, "unknown"), machine())
 	b.WriteString(where)
-	b.WriteString("| row | fault | rounds | messages | marks, registers | lost | doubled | reordered | other | measured | took | seed |\n" +
+	b.WriteString("| row | fault | rounds | messages | marks, registers, edits | lost | doubled | reordered | other | measured | took | seed |\n" +
 		"|---|---|---:|---:|---:|---:|---:|---:|---:|---|---:|---|\n")
 	lines := linesOf(s.Results, where)
 	for _, r := range results {
@@ -91,8 +91,8 @@ func (r *Result) row() string {
 		}
 		measured = append(measured, text)
 	}
-	return fmt.Sprintf("| %s | %s | %d | %d | %d, %d | %d | %d | %d | %d | %s | %.0f s | `%#x` |\n",
-		r.Row.Name, r.Row.Fault, r.Rounds, c.Acked, c.Marks, c.Registers, c.Lost, c.Doubled, c.Reordered,
+	return fmt.Sprintf("| %s | %s | %d | %d | %d, %d, %d | %d | %d | %d | %d | %s | %.0f s | `%#x` |\n",
+		r.Row.Name, r.Row.Fault, r.Rounds, c.Acked, c.Marks, c.Registers, c.Edits, c.Lost, c.Doubled, c.Reordered,
 		c.Gaps+c.Changed+c.Unexplained+len(r.Problems()), strings.Join(measured, ", "), r.Took.Seconds(), r.Seed)
 }
 

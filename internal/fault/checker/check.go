@@ -17,6 +17,8 @@ import (
 //     that nobody sent;
 //   - messages of one device stand in the order in which it first sent them;
 //   - each device has shown exactly what it is owed, in the stream's order;
+//   - what was deleted is blank, with its edits, and nothing else is; in the end every
+//     device shows the texts that the stream comes to;
 //   - the marks that are left are the highest that were acknowledged, and never
 //     fell for anybody;
 //   - a register was set only by who knew its version, and is what the last entry
@@ -25,7 +27,7 @@ import (
 // Messages of users without a journal, and control entries, are not traced to
 // a sender.
 func Check(journals []Record, streams []Stream) *Report {
-	c := &check{report: &Report{}, stored: map[string]*stream{}, sent: map[message]json.RawMessage{}}
+	c := &check{report: &Report{}, stored: map[string]*stream{}, sent: map[message]json.RawMessage{}, targets: map[message]int64{}}
 	c.readSent(journals)
 	for _, s := range streams {
 		c.stored[s.Conversation] = c.readStream(s)
@@ -38,6 +40,7 @@ func Check(journals []Record, streams []Stream) *Report {
 	c.checkOrigins(journals, streams)
 	c.checkMarks(journals, streams)
 	for _, s := range streams {
+		c.checkTexts(s)
 		c.checkRegisters(s)
 	}
 	c.checkTold(journals)
@@ -53,15 +56,17 @@ type stream struct {
 	bySeq    map[int64]*parley.Entry
 	byAuthor map[author]*parley.Entry
 	own      map[string]int64 // by sender: the newest entry; see ownMessages
+	amended  bool             // there are edits or deletes
 }
 
 // message names a message of all.
 type message struct{ conversation, sender, id string }
 
 type check struct {
-	report *Report
-	stored map[string]*stream
-	sent   map[message]json.RawMessage // bodies, as they were sent first
+	report  *Report
+	stored  map[string]*stream
+	sent    map[message]json.RawMessage // bodies, as they were sent first
+	targets map[message]int64           // of edits and deletes that were sent
 }
 
 // readSent takes up what was sent, for which no stream is needed.
@@ -72,6 +77,9 @@ func (c *check) readSent(journals []Record) {
 			continue
 		}
 		c.sent[key] = r.Body
+		if e := (parley.Entry{Type: r.Type, Body: r.Body}); r.Type.Amends() {
+			c.targets[key], _ = e.Target()
+		}
 	}
 }
 
@@ -103,6 +111,7 @@ func (c *check) readStream(in Stream) *stream {
 			r.find(&r.Gaps, "%s: seq %d follows seq %d", in.Conversation, e.Seq, last)
 		}
 		last = max(last, e.Seq)
+		s.amended = s.amended || e.Type.Amends() || e.Redacted
 		by := author{e.Sender, e.ID}
 		if first := s.byAuthor[by]; first != nil {
 			r.find(&r.Doubled, "%s: message %s of %s is stored as seq %d and seq %d", in.Conversation, e.ID, e.Sender, first.Seq, e.Seq)

@@ -9,6 +9,7 @@ type view struct {
 	index map[int64]int // seq to position in owed
 	shown []bool
 	next  int // one behind the highest position shown
+	texts texts
 }
 
 // checkDevice compares what a device showed with what it is owed.
@@ -35,11 +36,12 @@ func (c *check) checkDevice(device string, records []Record) {
 	}
 	for _, conversation := range order {
 		c.checkComplete(device, conversation, views[conversation])
+		c.checkFold(device, conversation, views[conversation])
 	}
 }
 
 func (c *check) view(follows Record) *view {
-	v := &view{index: map[int64]int{}}
+	v := &view{index: map[int64]int{}, texts: texts{}}
 	s := c.stored[follows.Conversation]
 	if s == nil {
 		return v
@@ -64,7 +66,7 @@ func (c *check) checkShown(device string, rec Record, v *view) {
 		return
 	}
 	e := v.owed[i]
-	if rec.ID != e.ID || rec.Sender != e.Sender || rec.Type != e.Type || !sameBody(rec.Body, e.Body) {
+	if rec.ID != e.ID || rec.Sender != e.Sender || rec.Type != e.Type || !c.sameText(rec.Conversation, e, rec) {
 		r.find(&r.Changed, "%s: showed %s seq %d with other content than stored", device, rec.Conversation, rec.Seq)
 	}
 	switch {
@@ -72,6 +74,14 @@ func (c *check) checkShown(device string, rec Record, v *view) {
 		r.find(&r.Doubled, "%s: showed %s seq %d twice", device, rec.Conversation, rec.Seq)
 	case i < v.next:
 		r.find(&r.Reordered, "%s: showed %s seq %d after seq %d", device, rec.Conversation, rec.Seq, v.owed[v.next-1].Seq)
+	}
+	if stored := c.stored[rec.Conversation]; stored.amended && !v.shown[i] {
+		v.texts.apply(&parley.Entry{Seq: rec.Seq, Type: rec.Type, Sender: rec.Sender, Body: rec.Body, Redacted: rec.Redacted}, func(seq int64) string {
+			if of := stored.bySeq[seq]; of != nil {
+				return of.Sender
+			}
+			return ""
+		})
 	}
 	v.shown[i] = true
 	v.next = max(v.next, i+1)

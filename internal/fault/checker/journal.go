@@ -52,6 +52,7 @@ type Record struct {
 	Sender       string           `json:"sender,omitempty"`    // with Shown: who wrote it
 	Type         parley.EntryType `json:"type,omitempty"`      // with Sent and Shown; with Acked where it is no message
 	Body         json.RawMessage  `json:"body,omitempty"`      // with Sent and Shown
+	Redacted     bool             `json:"redacted,omitempty"`  // with Shown: as a message that was deleted
 	Delivered    int64            `json:"delivered,omitempty"` // with Viewed, and with Sent of a mark
 	Read         int64            `json:"read,omitempty"`      // the same
 	Code         parley.Code      `json:"code,omitempty"`      // with Refused, where the device knows it, and with Told

@@ -11,6 +11,7 @@ type Report struct {
 	Sent      int // different messages sent
 	Acked     int // of these, acknowledged
 	Marks     int // marks acknowledged
+	Edits     int // edits and deletes acknowledged
 	Registers int // personal registers acknowledged
 	Stale     int // sets of registers refused because somebody was faster
 	Stored    int // entries in the streams, control entries included
@@ -33,8 +34,8 @@ func (r *Report) OK() bool {
 
 // String returns the counts in one line.
 func (r *Report) String() string {
-	return fmt.Sprintf("sent %d, acknowledged %d and %d marks, %d registers (%d stale), stored %d, shown %d; lost %d, doubled %d, reordered %d, gaps %d, changed %d, unexplained %d",
-		r.Sent, r.Acked, r.Marks, r.Registers, r.Stale, r.Stored, r.Shown, r.Lost, r.Doubled, r.Reordered, r.Gaps, r.Changed, r.Unexplained)
+	return fmt.Sprintf("sent %d, acknowledged %d and %d marks, %d registers (%d stale), %d edits, stored %d, shown %d; lost %d, doubled %d, reordered %d, gaps %d, changed %d, unexplained %d",
+		r.Sent, r.Acked, r.Marks, r.Registers, r.Stale, r.Edits, r.Stored, r.Shown, r.Lost, r.Doubled, r.Reordered, r.Gaps, r.Changed, r.Unexplained)
 }
 
 func (r *Report) find(count *int, format string, args ...any) {
@@ -50,7 +51,7 @@ func (r *Report) Add(o *Report) {
 		to *int
 		n  int
 	}{
-		{&r.Sent, o.Sent}, {&r.Acked, o.Acked}, {&r.Marks, o.Marks}, {&r.Registers, o.Registers}, {&r.Stale, o.Stale}, {&r.Stored, o.Stored}, {&r.Shown, o.Shown},
+		{&r.Sent, o.Sent}, {&r.Acked, o.Acked}, {&r.Marks, o.Marks}, {&r.Registers, o.Registers}, {&r.Stale, o.Stale}, {&r.Edits, o.Edits}, {&r.Stored, o.Stored}, {&r.Shown, o.Shown},
 		{&r.Lost, o.Lost}, {&r.Doubled, o.Doubled}, {&r.Reordered, o.Reordered}, {&r.Gaps, o.Gaps},
 		{&r.Changed, o.Changed}, {&r.Unexplained, o.Unexplained},
 	} {

@@ -10,6 +10,8 @@ func (c *check) countAcked(t parley.EntryType) {
 	switch {
 	case t == parley.EntrySet:
 		c.report.Registers++
+	case t.Amends():
+		c.report.Edits++
 	case messages(t):
 		c.report.Acked++
 	}
@@ -70,7 +72,7 @@ func (c *check) checkSent(device string, rec Record, newest map[string]int64) {
 	if e == nil {
 		return // not wrong in itself: it may never have been acknowledged
 	}
-	if e.Type != rec.Type || !sameBody(e.Body, rec.Body) {
+	if e.Type != rec.Type || !c.sameText(rec.Conversation, e, rec) {
 		r.find(&r.Changed, "%s: message %s is stored as seq %d with other content", device, rec.ID, e.Seq)
 	}
 	if e.Seq < newest[rec.Conversation] {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -35,6 +36,7 @@ type Companion struct {
 	shown    map[string]map[int64]bool // by conversation, or user for events: seqs
 	versions map[string]int64          // of registers, by key, as far as this device knows
 	views    map[string]parley.Marks   // by conversation
+	own      map[string][]int64        // by conversation: messages that this device has written, and not deleted
 	again    int
 }
 
@@ -54,7 +56,7 @@ const companionWindow = 20
 func NewCompanion(k Kind, e Endpoint, s *Session) *Companion {
 	return &Companion{
 		Session: s, endpoint: e, version: k.version(), subscribed: make(chan struct{}),
-		shown: map[string]map[int64]bool{}, versions: map[string]int64{}, views: map[string]parley.Marks{},
+		shown: map[string]map[int64]bool{}, versions: map[string]int64{}, views: map[string]parley.Marks{}, own: map[string][]int64{},
 	}
 }
 
@@ -69,6 +71,39 @@ func (c *Companion) Subscribed() <-chan struct{} { return c.subscribed }
 // Say writes a text message.
 func (c *Companion) Say(conversation, text string) {
 	d := parley.NewText(parley.NewID(parley.PrefixMessage), text)
+	c.post(c.Session.Topic(parley.TopicSend, conversation), d, checker.Record{
+		Conversation: conversation, ID: d.ID, Type: d.Type, Body: d.Body,
+	})
+}
+
+// Own returns the newest messages, at most n, that this device has written in a
+// conversation and has not deleted.
+func (c *Companion) Own(conversation string, n int) []int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	own := c.own[conversation]
+	return slices.Clone(own[max(0, len(own)-n):])
+}
+
+// Edit gives a message another text.
+func (c *Companion) Edit(conversation string, seq int64, text string) {
+	c.amend(conversation, parley.EntryEdit, parley.EditBody{Seq: seq, Text: text})
+}
+
+// Delete deletes a message.
+func (c *Companion) Delete(conversation string, seq int64) {
+	c.mu.Lock()
+	c.own[conversation] = slices.DeleteFunc(c.own[conversation], func(own int64) bool { return own == seq })
+	c.mu.Unlock()
+	c.amend(conversation, parley.EntryDelete, parley.DeleteBody{Seq: seq})
+}
+
+func (c *Companion) amend(conversation string, kind parley.EntryType, body any) {
+	raw, err := json.Marshal(body)
+	if err != nil {
+		panic(fmt.Errorf("encode amendment: %w", err)) // a value of ours
+	}
+	d := parley.Draft{ID: parley.NewID(parley.PrefixMessage), Type: kind, Body: raw}
 	c.post(c.Session.Topic(parley.TopicSend, conversation), d, checker.Record{
 		Conversation: conversation, ID: d.ID, Type: d.Type, Body: d.Body,
 	})

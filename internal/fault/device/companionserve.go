@@ -195,8 +195,11 @@ func (c *Companion) show(topic string, payload []byte) error {
 	}
 	c.Journal.Add(checker.Record{
 		Device: c.Session.ClientID(), User: c.Session.User, Event: checker.Shown, Conversation: name,
-		Seq: e.Seq, ID: e.ID, Sender: e.Sender, Type: e.Type, Body: e.Body,
+		Seq: e.Seq, ID: e.ID, Sender: e.Sender, Type: e.Type, Body: e.Body, Redacted: e.Redacted,
 	})
+	if e.Type == parley.EntryText && e.Sender == c.Session.User && e.Device == c.Session.Device && !e.Redacted {
+		c.own[name] = append(c.own[name], e.Seq)
+	}
 	if e.Type == parley.EntrySet {
 		return c.learn(e.Body, e.Seq)
 	}

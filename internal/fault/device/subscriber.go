@@ -156,7 +156,7 @@ func (d *Subscriber) show(topic string, payload []byte) error {
 	seqs[e.Seq] = true
 	d.Journal.Add(checker.Record{
 		Device: d.Session.ClientID(), User: d.Session.User, Event: checker.Shown, Conversation: t.Conversation,
-		Seq: e.Seq, ID: e.ID, Sender: e.Sender, Type: e.Type, Body: e.Body,
+		Seq: e.Seq, ID: e.ID, Sender: e.Sender, Type: e.Type, Body: e.Body, Redacted: e.Redacted,
 	})
 	return nil
 }
