@@ -77,7 +77,7 @@ func crashPoints(ctx context.Context, l *Lab) error {
 func (l *Lab) crashAt(ctx context.Context, settings []string) error {
 	return l.within(ctx, server.Config{Binary: l.FaultBinary}, func(ctx context.Context, w *world) error {
 		readers := []device.Kind{device.Raw5, device.Paho}
-		writers := []device.Kind{device.Raw5, device.Paho, device.Raw311, device.Mosquitto5}
+		writers := []device.Kind{device.Raw5, device.Paho, device.Raw311, device.Mosquitto5, device.Tunnelled}
 		if err := w.crew(ctx, readers, writers, 30); err != nil {
 			return fmt.Errorf("set up: %w", err)
 		}

@@ -14,8 +14,8 @@ import (
 	"github.com/parley-chat/parley/internal/fault/server"
 )
 
-// household is the part of the traffic that every row has: two devices of a
-// visitor and one of the agent, who write, mark what all visitors of that agent
+// household is the part of the traffic that every row has: three devices of a
+// visitor, one of them through an HTTP tunnel, and one of the agent, who write, mark what all visitors of that agent
 // write, and set the same registers at the same time.
 type household struct {
 	world        *world
@@ -41,6 +41,10 @@ func (w *world) moveIn(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	third, err := w.rest.SameVisitor(ctx, server.SiteKey, visitor)
+	if err != nil {
+		return err
+	}
 	agent, err := w.rest.Agent(ctx, server.Site, server.AgentEmail, server.Password)
 	if err != nil {
 		return err
@@ -52,8 +56,8 @@ func (w *world) moveIn(ctx context.Context) error {
 	for _, d := range []struct {
 		kind    device.Kind
 		session *device.Session
-	}{{device.Raw5, agent}, {device.Raw5, visitor}, {device.Raw311, second}} {
-		c := device.NewCompanion(d.kind, w.endpoint(), d.session)
+	}{{device.Raw5, agent}, {device.Raw5, visitor}, {device.Raw311, second}, {device.Tunnelled, third}} {
+		c := device.NewCompanion(d.kind, w.way(d.kind, w.endpoint()), d.session)
 		h.all = append(h.all, c)
 		w.devices.Go(func() { c.Run(ctx) })
 	}

@@ -14,7 +14,7 @@ const batch = 300
 
 // everyKind are the clients that write; mosquitto_pub, a process for each
 // message, is where few messages will do.
-var everyKind = [...]device.Kind{device.Raw5, device.Paho, device.Raw311, device.Raw5}
+var everyKind = [...]device.Kind{device.Raw5, device.Paho, device.Raw311, device.Tunnelled}
 
 // bothReaders are an agent's devices.
 var bothReaders = [...]device.Kind{device.Raw5, device.Paho}
@@ -72,6 +72,9 @@ func (l *Lab) loop(ctx context.Context, harm func(context.Context, *world) error
 // packet, or frozen for a moment.
 func cutLoop(ctx context.Context, l *Lab) error {
 	return l.loop(ctx, func(ctx context.Context, w *world) error {
+		if w.random.IntN(2) == 0 {
+			w.web.Cut()
+		}
 		switch w.random.IntN(4) {
 		case 0:
 			w.cable.Cut()

@@ -3,6 +3,7 @@ package fault
 import (
 	"context"
 	"fmt"
+	"net"
 	"os"
 	"strings"
 	"sync"
@@ -20,6 +21,8 @@ type world struct {
 	*Lab
 	server *server.Server
 	cable  *proxy.Proxy
+	web    *proxy.Proxy // the cable for HTTP, which tunnels go through
+	gate   net.Listener // where devices are led into tunnels
 	rest   *device.REST
 
 	cancel  context.CancelFunc
@@ -96,8 +99,26 @@ func (l *Lab) open(ctx context.Context, config server.Config) (*world, context.C
 		return nil, nil, err
 	}
 	w := &world{Lab: l, server: s, cable: cable, rest: device.NewREST(s.URL()), cancel: cancel}
+	if err := w.tunnel(ctx); err != nil {
+		cancel()
+		cable.Close()
+		return nil, nil, err
+	}
 	w.journals = append(w.journals, w.journal.Records)
 	return w, ctx, nil
+}
+
+// tunnel makes the way for devices that cannot have anything but HTTP.
+func (w *world) tunnel(ctx context.Context) (err error) {
+	if w.web, err = proxy.Listen(ctx, strings.TrimPrefix(w.server.URL(), "http://")); err != nil {
+		return err
+	}
+	if w.gate, err = (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0"); err != nil {
+		w.web.Close()
+		return fmt.Errorf("listen for tunnels: %w", err)
+	}
+	w.devices.Go(func() { device.ServeTunnels(w.gate, "http://"+w.web.Addr()) })
+	return nil
 }
 
 // within opens a world with a household in it, starts the server, lets act make the
@@ -136,15 +157,25 @@ func (w *world) close() {
 	for _, end := range w.closers {
 		end()
 	}
+	w.gate.Close()
 	w.devices.Wait()
 	w.rest.Close()
 	w.cable.Close()
+	w.web.Close()
 	w.server.Kill()
 }
 
 // endpoint is the server as devices see it, through the cable.
 func (w *world) endpoint() device.Endpoint {
 	return device.Endpoint{REST: w.rest, MQTT: w.cable.Addr()}
+}
+
+// way is how a device of the kind finds the server that others find at e.
+func (w *world) way(kind device.Kind, e device.Endpoint) device.Endpoint {
+	if kind == device.Tunnelled {
+		e.MQTT = w.gate.Addr().String()
+	}
+	return e
 }
 
 // agent connects an agent's device, which sees what is claimed for it.
@@ -160,7 +191,7 @@ func (w *world) agent(ctx context.Context, kind device.Kind) (*device.Session, *
 // subscribe runs a device that reads, until the world ends, and returns when it
 // has subscribed.
 func (w *world) subscribe(ctx context.Context, kind device.Kind, s *device.Session, e device.Endpoint) (*device.Subscriber, error) {
-	d := device.NewSubscriberOf(kind, e, s, 100)
+	d := device.NewSubscriberOf(kind, w.way(kind, e), s, 100)
 	w.devices.Go(func() { d.Run(ctx) })
 	w.subscribers = append(w.subscribers, d)
 	w.hear(d)
@@ -190,7 +221,7 @@ func (w *world) visitor(ctx context.Context, kind device.Kind, e device.Endpoint
 	if err != nil {
 		return nil, err
 	}
-	p := device.NewPublisherOf(kind, e, session, parley.NewID(parley.PrefixConversation), window)
+	p := device.NewPublisherOf(kind, w.way(kind, e), session, parley.NewID(parley.PrefixConversation), window)
 	w.devices.Go(func() { p.Run(ctx) })
 	w.publishers = append(w.publishers, p)
 	w.writers = append(w.writers, p)
