@@ -33,21 +33,21 @@ type rawTunnel struct {
 	cancel context.CancelFunc
 }
 
-// answered is what a request of a tunnel came to.
-type answered struct {
+// httpAnswer is what a request of a tunnel came to.
+type httpAnswer struct {
 	status int
 	header http.Header
 	body   []byte
 }
 
-func (w *world) request(t *testing.T, method, path, origin string, body []byte) answered {
+func (w *world) request(t *testing.T, method, path, origin string, body []byte) httpAnswer {
 	t.Helper()
 	answer, err := w.http.Client().Do(w.newRequest(t, t.Context(), method, path, origin, body))
 	must(t, err)
 	defer answer.Body.Close()
 	text, err := io.ReadAll(answer.Body)
 	must(t, err)
-	return answered{answer.StatusCode, answer.Header, text}
+	return httpAnswer{answer.StatusCode, answer.Header, text}
 }
 
 func (w *world) newRequest(t *testing.T, ctx context.Context, method, path, origin string, body []byte) *http.Request {

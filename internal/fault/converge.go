@@ -19,7 +19,7 @@ const manyVisitors = "PARLEY_NEW_VISITORS=-1"
 // have to show the same, field by field.
 func converge(ctx context.Context, l *Lab) error {
 	config := server.Config{Env: []string{server.DemoSite, manyVisitors}}
-	return l.within(ctx, config, func(ctx context.Context, w *world) error {
+	return l.alone(ctx, config, func(ctx context.Context, w *world) error {
 		d, err := w.desksOf(ctx, time.Second, device.Chromium, device.Paho, device.Mosquitto5)
 		if err != nil {
 			return err
@@ -146,7 +146,7 @@ func (d *desks) decide(ctx context.Context, t *talk) error {
 	case t.open && d.random.IntN(2) == 0:
 		t.closed, t.open = true, false
 		t.head++
-		return d.rest.Finish(ctx, agent, t.id)
+		return d.rest.CloseConversation(ctx, agent, t.id)
 	case t.open:
 		return d.rest.Claim(ctx, agent, t.id) // changes nothing
 	case d.random.IntN(5) > 0:
@@ -159,7 +159,7 @@ func (d *desks) decide(ctx context.Context, t *talk) error {
 	}
 	t.closed = true
 	t.head += 2
-	return d.rest.Finish(ctx, d.colleague, t.id)
+	return d.rest.CloseConversation(ctx, d.colleague, t.id)
 }
 
 // set sets a register on what a device knows when it does.
@@ -266,7 +266,7 @@ func (d *desks) tidy(ctx context.Context, talks []*talk) error {
 		if err := d.rest.Claim(ctx, d.all[0].Session(), t.id); err != nil {
 			return err
 		}
-		if err := d.rest.Finish(ctx, d.all[0].Session(), t.id); err != nil {
+		if err := d.rest.CloseConversation(ctx, d.all[0].Session(), t.id); err != nil {
 			return err
 		}
 	}

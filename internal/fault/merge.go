@@ -17,7 +17,7 @@ import (
 // the same, which is what a recount gives.
 func mergeMarks(ctx context.Context, l *Lab) error {
 	config := server.Config{Env: []string{server.DemoSite, manyVisitors}}
-	return l.within(ctx, config, func(ctx context.Context, w *world) error {
+	return l.alone(ctx, config, func(ctx context.Context, w *world) error {
 		d, err := w.desksOf(ctx, 2*time.Second, device.Paho, device.Mosquitto311, device.Paho)
 		if err != nil {
 			return err

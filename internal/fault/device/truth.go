@@ -8,24 +8,6 @@ import (
 	"github.com/parley-chat/parley"
 )
 
-// Finish closes a conversation as the agent of s.
-func (r *REST) Finish(ctx context.Context, s *Session, conversation string) error {
-	return r.as(ctx, s, http.MethodPost, "/v1/conversations/"+conversation+"/close", nil, &struct{}{})
-}
-
-// Registers are the personal registers of s, and the position of the events from
-// which on their changes are to be followed.
-func (r *REST) Registers(ctx context.Context, s *Session) ([]parley.Register, int64, error) {
-	var answer struct {
-		After     int64             `json:"after"`
-		Registers []parley.Register `json:"registers"`
-	}
-	if err := r.as(ctx, s, http.MethodGet, "/v1/me/registers", nil, &answer); err != nil {
-		return nil, 0, fmt.Errorf("read registers: %w", err)
-	}
-	return answer.Registers, answer.After, nil
-}
-
 // Set sets a register by REST, and returns its new version. A refusal is an
 // *parley.Error.
 func (r *REST) Set(ctx context.Context, s *Session, d parley.SetDraft) (version int64, err error) {
