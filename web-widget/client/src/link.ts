@@ -35,7 +35,7 @@ export interface LinkOptions {
 
 /** However eager the signals, attempts start at least this far apart. */
 const attemptGap = 1_000;
-/** How long an attempt may take, from the first packet to the CONNACK. */
+/** How long an attempt may take, from the first packet to an open socket. */
 const patience = 8_000;
 /**
  * The same while the network is gone: its return finds an attempt that waits,
@@ -52,6 +52,9 @@ const goodLife = 5_000;
 /** What the server's reason code or the WebSocket's close code say: session taken over; bad password, not authorized. */
 const takenOver = [0x8e, 4408];
 const unauthenticated = [0x86, 0x87, 4401];
+/** The WebSocket close code of who comes too often, and how long to stay away then if the server does not say. */
+const tooOften = 4429;
+const tooOftenWait = 5_000;
 const says = (codes: readonly number[], { reasonCode, socketCode }: Closed): boolean => codes.includes(reasonCode) || codes.includes(socketCode);
 
 type Outcome = "again" | "wait" | "replaced" | "signed-out";
@@ -80,6 +83,7 @@ export class Link {
   #silent = false;
   #attempts = 0;
   #refusedToken = "";
+  #leaveAlone = 0;
   #wake: (() => void) | undefined;
   #other: SocketConstructor | undefined;
 
@@ -123,7 +127,7 @@ export class Link {
       const outcome = await this.#attempt(mine);
       if (this.#running !== mine) return;
       if (outcome === "replaced" || outcome === "signed-out") return this.#become(outcome);
-      if (outcome === "wait") await this.#pause(this.#backoff.next());
+      if (outcome === "wait") await this.#pause(this.#leaveAlone + this.#backoff.next());
       if (this.#running !== mine) return;
     }
   }
@@ -133,6 +137,7 @@ export class Link {
     this.#attemptAt = Date.now();
     const { keeper } = this.#options;
     let session: Session;
+    this.#leaveAlone = 0;
     try {
       session = await (this.#refusedToken ? keeper.another(this.#refusedToken) : keeper.fresh());
     } catch (error) {
@@ -227,7 +232,8 @@ export class Link {
   }
 
   #judge(closed: Closed, session: Session): Outcome {
-    const { cause } = closed;
+    const { cause, retryAfter, socketCode } = closed;
+    this.#leaveAlone = retryAfter || (socketCode === tooOften ? tooOftenWait : 0);
     if (says(takenOver, closed)) return "replaced";
     const refused = says(unauthenticated, closed);
     const before = this.#refusedToken;

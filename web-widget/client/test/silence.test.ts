@@ -118,6 +118,21 @@ describe("a server that is down", () => {
     expect(world.server.connections - before).toBeLessThanOrEqual(4); // 8 s each, then 4, 8, 16 s
   });
 
+  it("and has many to answer is waited for: who has a place in its row keeps it", async () => {
+    world.server.faults.connackDelay = 15_000;
+    const ann = world.visitor();
+    await pass(16_000);
+    expect([ann.client.state, world.server.connections]).toEqual(["online", 1]);
+  });
+
+  it.each([[30, 30_000], [0, 5_000]])("and wants to be left alone for %i s is", async (retryAfter, least) => {
+    world.server.faults.tooOften = { times: 2, retryAfter };
+    const ann = world.visitor();
+    await pass(2 * least + 30_000);
+    expect([ann.client.state, world.server.connections]).toEqual(["online", 3]);
+    expect(shortestGap()).toBeGreaterThanOrEqual(least);
+  });
+
   it("does not see everybody at once when it is back", async () => {
     vi.restoreAllMocks();
     const visitors = Array.from({ length: 100 }, () => world.visitor());

@@ -2,7 +2,7 @@ import { after, type Socket, type SocketConstructor } from "../platform";
 import { MqttError } from "./bytes";
 import { decode, encode, type Ack, type Connack, type Packet, type Publish } from "./codec";
 import { Frames } from "./frames";
-import { numberOf, property } from "./properties";
+import { numberOf, property, userOf } from "./properties";
 
 const maximumPacketSize = 262_144;
 /** Silence after which we ask whether the other end is still there, and how long it may take to answer. */
@@ -10,6 +10,8 @@ const pingAfter = 4_500;
 const pingPatience = 3_000;
 /** An acknowledgement that does not come means "not stored, as far as you know": start afresh and send again. */
 const ackPatience = 20_000;
+/** The server answers those who come at once one after the other: who gives up begins at the end again. */
+const connackPatience = 20_000;
 const goodbyePatience = 1_000;
 /** Beyond this many unsent bytes in the socket we wait: the network is slower than we are. */
 const bufferLimit = 131_072;
@@ -25,6 +27,8 @@ export interface Closed {
   readonly socketCode: number;
   /** The reason code of the server's CONNACK or DISCONNECT, 0 if there was none. */
   readonly reasonCode: number;
+  /** For how many milliseconds the server wants to be left alone, 0 if it did not say. */
+  readonly retryAfter: number;
   /** "silence": no CONNACK, or no sign of life when asked for one; "timeout": an acknowledgement did not come. */
   readonly cause: "network" | "silence" | "timeout" | "malformed" | "refused" | "server" | "local";
 }
@@ -34,7 +38,7 @@ export interface ConnectionOptions {
   readonly clientId: string;
   readonly password: string;
   readonly socket: SocketConstructor;
-  /** How long may pass until the CONNACK is here, in milliseconds. */
+  /** How long may pass until the socket is open, in milliseconds. */
   readonly patience: number;
   /** Takes a message. It is acknowledged to the server after this returns; if it throws, the connection ends and the message comes again. */
   readonly onPublish: (message: Publish) => void;
@@ -66,6 +70,7 @@ export class Connection {
   #stopPoll: (() => void) | undefined;
   #stopAckWatch: (() => void) | undefined;
   #reasonCode = 0;
+  #retryAfter = 0;
   #cause: Closed["cause"] | undefined;
 
   constructor(options: ConnectionOptions) {
@@ -140,6 +145,7 @@ export class Connection {
   }
 
   #sendConnect(): void {
+    this.#watch(connackPatience, () => this.close("silence"));
     this.#send(
       encode.connect({
         clientId: this.#options.clientId,
@@ -186,6 +192,7 @@ export class Connection {
   #connected(connack: Connack): void {
     if (this.#window > 0) throw new MqttError(); // second CONNACK
     if (connack.code >= 0x80) {
+      this.#retryAfter = 1000 * Number(userOf(connack.properties, "retryAfter") ?? 0) || 0;
       return this.#goodbye(connack.code, "refused");
     }
     this.#window = numberOf(connack.properties, property.receiveMaximum, 64);
@@ -267,6 +274,6 @@ export class Connection {
     this.#stopPoll?.();
     this.#stopAckWatch?.();
     for (const resolve of this.#acks.values()) resolve(undefined);
-    this.#end({ socketCode, reasonCode: this.#reasonCode, cause: this.#cause ?? cause });
+    this.#end({ socketCode, reasonCode: this.#reasonCode, retryAfter: this.#retryAfter, cause: this.#cause ?? cause });
   }
 }

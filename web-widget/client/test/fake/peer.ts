@@ -79,7 +79,15 @@ export class Peer {
     }
   }
 
-  private connect({ clientId, password }: ClientPacket & { type: "connect" }): void {
+  private connect(packet: ClientPacket & { type: "connect" }): void {
+    const { connackDelay, tooOften } = this.server.faults;
+    if (connackDelay) return void setTimeout(() => this.accept(packet), connackDelay);
+    if (!tooOften || tooOften.times-- <= 0) return this.accept(packet);
+    this.send(encodeServer.connack(0x9f, false, tooOften.retryAfter ? { user: [["retryAfter", String(tooOften.retryAfter)]] } : {}));
+    this.end(4429);
+  }
+
+  private accept({ clientId, password }: ClientPacket & { type: "connect" }): void {
     const device = this.server.deviceOf(password);
     if (!device || `${device.user}.${device.device}` !== clientId) {
       this.send(encodeServer.connack(0x86, false));

@@ -42,6 +42,10 @@ export interface Faults {
   refuseOrigin?: boolean;
   /** Nobody listens: whoever connects is told so at once. */
   down?: boolean;
+  /** So many connects are refused, each with this wish to be left alone, in seconds; 0 says nothing. */
+  tooOften?: { times: number; retryAfter: number };
+  /** How long a CONNACK takes, in milliseconds. */
+  connackDelay?: number;
   /** The cable is pulled: whatever is sent vanishes, and nobody is told. */
   silent?: boolean;
   /** A socket that cannot connect says so by an error event alone, as Node 20's do. */
