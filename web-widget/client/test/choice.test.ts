@@ -23,7 +23,7 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-const failed: Ended = { cause: "network", lived: false, took: 50, socketCode: 1006, reasonCode: 0 };
+const failed: Ended = { cause: "network", lived: false, took: 50, socketCode: 1006, reasonCode: 0, retryAfter: 0 };
 const young: Ended = { ...failed, lived: true, took: 2_000 };
 const good: Ended = { ...failed, lived: true, took: 60_000 };
 

@@ -67,6 +67,14 @@ describe("drafts", () => {
   });
 });
 
+describe("edits and deletions", () => {
+  it.each(vectors<DraftVector & { type?: string }>("edits"))("$name", (vector) => {
+    const draft = decodeDraft(payloadOf(vector));
+    if ("refused" in draft) expect({ code: draft.refused.code, id: draft.id }).toEqual(vector.refused);
+    else expect([draft.id, draft.type, bodyJson(draft)]).toEqual([vector.id, vector.type, vector.body]);
+  });
+});
+
 describe("entries", () => {
   it.each(vectors<{ name: string; payload: string; entry?: Entry }>("entries"))("$name", ({ payload, entry }) => {
     if (entry) expect(decodeEntry(parseJson(payload))).toEqual(entry);
