@@ -97,6 +97,8 @@ type Bridge struct {
 	follower  *follower
 	projector *projector
 	stats     stats
+	fading    chan struct{} // closed to end it
+	faded     sync.WaitGroup
 
 	closeOnce sync.Once
 }
@@ -113,6 +115,7 @@ func New(ctx context.Context, store Store, o Options, observers ...Observer) (*B
 	b := &Bridge{
 		store: store, log: o.Logger, digest: newDigester(key), now: o.Now, editTimes: *o.EditTimes,
 		openings: newOpenings(o.Now, o.NewConversations),
+		fading:   make(chan struct{}),
 	}
 	b.projector = newProjector(store, o.Logger)
 	b.folds = newFolds(store, b.projector)
@@ -127,6 +130,7 @@ func New(ctx context.Context, store Store, o Options, observers ...Observer) (*B
 	store.Watch(b.follower.offer)
 	b.follower.start()
 	b.projector.start()
+	b.faded.Go(b.fade)
 	return b, nil
 }
 
@@ -135,10 +139,31 @@ func New(ctx context.Context, store Store, o Options, observers ...Observer) (*B
 func (b *Bridge) Close() error {
 	var err error
 	b.closeOnce.Do(func() {
+		close(b.fading)
+		b.faded.Wait()
 		b.follower.stop()
 		err = b.projector.stop()
 	})
 	return err
+}
+
+// fadeEvery is how long what is kept in memory may go unused, once to twice.
+const fadeEvery = 5 * time.Minute
+
+// fade forgets what is not used, so that memory goes by what is going on, and not
+// by how long the process has been.
+func (b *Bridge) fade() {
+	tick := time.NewTicker(fadeEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-b.fading:
+			return
+		case <-tick.C:
+			b.folds.fade()
+			b.tails.fade()
+		}
+	}
 }
 
 // Epoch identifies the numbering of all streams.

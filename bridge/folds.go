@@ -7,30 +7,32 @@ import (
 	"github.com/parley-chat/parley"
 )
 
-// maxFolds bounds the conversations kept in memory.
-const maxFolds = 20_000
+// maxFolds bounds the conversations of one generation, of two that are kept in memory.
+const maxFolds = 10_000
 
 // catchUpPage is how many entries one read of the log brings while folding.
 const catchUpPage = 500
 
 // folds keeps the conversations in use as they are after the newest entry that
-// this process has seen.
+// this process has seen. It has two generations: what is in the older one and is not
+// used until the next begins is forgotten; the log brings any of them back.
 type folds struct {
 	store     Store
 	projector *projector
 
-	mu   sync.Mutex
-	live map[parley.Stream]*parley.Conversation
+	mu    sync.Mutex
+	young map[parley.Stream]*parley.Conversation
+	older map[parley.Stream]*parley.Conversation // none of them is in young
 }
 
 func newFolds(store Store, p *projector) *folds {
-	return &folds{store: store, projector: p, live: map[parley.Stream]*parley.Conversation{}}
+	return &folds{store: store, projector: p, young: map[parley.Stream]*parley.Conversation{}}
 }
 
 func (f *folds) len() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return len(f.live)
+	return len(f.young) + len(f.older)
 }
 
 // fresh returns a conversation at some recent position. It may lack entries
@@ -38,7 +40,7 @@ func (f *folds) len() int {
 func (f *folds) fresh(ctx context.Context, site, id string) (parley.Conversation, error) {
 	stream := parley.MessagesOf(site, id)
 	f.mu.Lock()
-	if c, ok := f.live[stream]; ok {
+	if c, ok := f.get(stream); ok {
 		defer f.mu.Unlock()
 		return *c, nil
 	}
@@ -95,7 +97,7 @@ func (f *folds) readOn(ctx context.Context, c *parley.Conversation) error {
 // catchUp reads the log behind a conversation that turned out to be stale.
 func (f *folds) catchUp(ctx context.Context, stream parley.Stream) error {
 	f.mu.Lock()
-	held, ok := f.live[stream]
+	held, ok := f.get(stream)
 	if !ok {
 		f.mu.Unlock()
 		return nil // the next fresh loads it
@@ -113,30 +115,41 @@ func (f *folds) catchUp(ctx context.Context, stream parley.Stream) error {
 func (f *folds) merge(stream parley.Stream, c parley.Conversation) parley.Conversation {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if held, ok := f.live[stream]; ok {
+	if held, ok := f.get(stream); ok {
 		c = held.Newest(c)
 	}
 	f.put(stream, &c)
 	return c
 }
 
-// put keeps c, and makes room for it. The lock is held.
-func (f *folds) put(stream parley.Stream, c *parley.Conversation) {
-	if _, ok := f.live[stream]; !ok && len(f.live) >= maxFolds {
-		f.evict()
+// get returns a conversation that is held. The lock is held.
+func (f *folds) get(stream parley.Stream) (*parley.Conversation, bool) {
+	c, ok := f.young[stream]
+	if !ok {
+		if c, ok = f.older[stream]; ok {
+			f.put(stream, c)
+		}
 	}
-	f.live[stream] = c
+	return c, ok
 }
 
-// evict forgets an arbitrary eighth; the log brings any of them back.
-func (f *folds) evict() {
-	n := len(f.live) / 8
-	for stream := range f.live {
-		if n--; n < 0 {
-			return
-		}
-		delete(f.live, stream)
+// put keeps c. The lock is held.
+func (f *folds) put(stream parley.Stream, c *parley.Conversation) {
+	delete(f.older, stream)
+	if len(f.young) >= maxFolds {
+		f.turn()
 	}
+	f.young[stream] = c
+}
+
+// turn begins a new generation. The lock is held.
+func (f *folds) turn() { f.older, f.young = f.young, map[parley.Stream]*parley.Conversation{} }
+
+// fade forgets what has not been used since the fade before.
+func (f *folds) fade() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.turn()
 }
 
 // follow applies entries that have just become durable, all of one stream and
@@ -144,7 +157,7 @@ func (f *folds) evict() {
 func (f *folds) follow(ctx context.Context, site, id string, entries []parley.Entry) (parley.Conversation, error) {
 	stream := parley.MessagesOf(site, id)
 	f.mu.Lock()
-	held, ok := f.live[stream]
+	held, ok := f.get(stream)
 	if !ok && entries[0].Seq == 1 {
 		held, ok = &parley.Conversation{Site: site, ID: id}, true
 		f.put(stream, held)

@@ -123,7 +123,7 @@ func (f *folds) mark(ctx context.Context, site string, e *parley.Entry, body par
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	held, ok := f.live[c.Stream()]
+	held, ok := f.get(c.Stream())
 	if !ok { // evicted in between
 		held = &c
 		f.put(c.Stream(), held)

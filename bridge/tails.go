@@ -29,6 +29,7 @@ type tails struct {
 type tail struct {
 	entries []parley.Delivery
 	unread  atomic.Int64 // entries added since the last read
+	used    atomic.Bool  // since the last fade
 }
 
 func newTails(epoch string) *tails {
@@ -72,6 +73,9 @@ func (t *tails) wanted(stream parley.Stream, more int64) bool {
 	t.mu.RLock()
 	l, ok := t.live[stream]
 	t.mu.RUnlock()
+	if ok {
+		l.used.Store(true)
+	}
 	if !ok || l.unread.Add(more) <= tailEntries {
 		return ok
 	}
@@ -92,8 +96,21 @@ func (t *tails) want(stream parley.Stream) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if _, ok := t.live[stream]; !ok {
-		t.live[stream] = &tail{}
+		l := &tail{}
+		l.used.Store(true)
+		t.live[stream] = l
 		t.bytes += tailOverhead
+	}
+}
+
+// fade forgets the tails that have not been used since the fade before.
+func (t *tails) fade() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for stream, l := range t.live {
+		if !l.used.Swap(false) {
+			t.drop(stream, l)
+		}
 	}
 }
 
@@ -119,6 +136,7 @@ func (t *tails) read(stream parley.Stream, after int64, limit int) (entries []pa
 		return nil, false
 	}
 	l.unread.Store(0)
+	l.used.Store(true)
 	if len(l.entries) == 0 {
 		return nil, false
 	}

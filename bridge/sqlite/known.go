@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"hash/maphash"
+	"time"
 
 	"github.com/parley-chat/parley"
 )
@@ -12,8 +13,9 @@ const (
 	streamsKept   = 1 << 15 // of a generation
 	idsKept       = 1 << 19 // of a generation
 	idsLoaded     = 4096    // a longer stream's ids are not read from the database
-	idsOfStream   = 1 << 16 // a stream that grows well beyond forgets those that are not pending
+	idsOfStream   = 1 << 15 // a stream that grows well beyond forgets those that are not pending
 	touchesToLoad = 4       // appends to a stream before its ids are worth reading
+	generation    = 5 * time.Minute
 )
 
 // known is what the appender remembers about a stream: where it ends, and which
@@ -43,16 +45,17 @@ func (k *known) at(t tail, seq int64) *parley.Entry {
 }
 
 // knownStreams remembers the streams that were written last. It has two
-// generations: when the young one is full it becomes the old one, and what was
-// in the old one and not used since is forgotten.
+// generations: when the young one is full, or has had its time, it becomes the old
+// one, and what was in the old one and not used since is forgotten.
 type knownStreams struct {
 	young, old map[parley.Stream]*known
 	ids        int // in the young generation, about
+	since      time.Time
 	seed       maphash.Seed
 }
 
 func newKnownStreams() *knownStreams {
-	return &knownStreams{young: map[parley.Stream]*known{}, seed: maphash.MakeSeed()}
+	return &knownStreams{young: map[parley.Stream]*known{}, since: time.Now(), seed: maphash.MakeSeed()}
 }
 
 func (c *knownStreams) get(s parley.Stream) *known {
@@ -76,11 +79,11 @@ func (c *knownStreams) forget(s parley.Stream) {
 	delete(c.old, s)
 }
 
-// trim starts a new generation when the young one is full. No batch may be
+// trim starts a new generation where one is due. No batch may be
 // running: what it has staged is remembered here only.
 func (c *knownStreams) trim() {
-	if len(c.young) >= streamsKept || c.ids >= idsKept {
-		c.old, c.young, c.ids = c.young, map[parley.Stream]*known{}, 0
+	if len(c.young) >= streamsKept || c.ids >= idsKept || time.Since(c.since) > generation {
+		c.old, c.young, c.ids, c.since = c.young, map[parley.Stream]*known{}, 0, time.Now()
 	}
 }
 

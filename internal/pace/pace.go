@@ -17,14 +17,17 @@ type Limiter struct {
 	share time.Duration // 0: no limit
 	most  int           // keys that are remembered
 
-	mu   sync.Mutex
-	free map[string]time.Time
+	mu    sync.Mutex
+	free  map[string]time.Time
+	sweep int // keys at which to look for those that have their burst free
 }
+
+const leastSwept = 1024
 
 // New returns a Limiter that remembers so many keys at most, and forgets first
 // those that have their burst free. burst < 1 means no limit.
 func New(now func() time.Time, burst int, period time.Duration, keys int) *Limiter {
-	l := &Limiter{now: now, most: keys, free: map[string]time.Time{}}
+	l := &Limiter{now: now, most: keys, sweep: min(keys, leastSwept), free: map[string]time.Time{}}
 	if burst > 0 {
 		l.share = period / time.Duration(burst)
 		l.burst = time.Duration(burst) * l.share
@@ -79,7 +82,7 @@ func (l *Limiter) take(key string, n int, always bool) (wait time.Duration) {
 	if wait > 0 && !always {
 		return wait
 	}
-	if !ok && len(l.free) >= l.most {
+	if !ok && len(l.free) >= l.sweep {
 		l.makeRoom(now)
 	}
 	l.free[key] = free
@@ -94,10 +97,13 @@ func (l *Limiter) makeRoom(now time.Time) {
 			delete(l.free, key)
 		}
 	}
-	for key := range l.free {
-		if len(l.free) <= l.most-max(l.most/8, 1) {
-			return
+	if len(l.free) >= l.most {
+		for key := range l.free {
+			if len(l.free) <= l.most-max(l.most/8, 1) {
+				break
+			}
+			delete(l.free, key)
 		}
-		delete(l.free, key)
 	}
+	l.sweep = min(l.most, max(2*len(l.free), leastSwept))
 }
