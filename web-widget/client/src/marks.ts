@@ -3,8 +3,8 @@ import type { Ack } from "./mqtt/codec";
 import { after } from "./platform";
 import type { Mark } from "./state";
 
-/** At most one mark per conversation leaves in this time. What is delivered waits so long, too: mostly it is read by then. */
-const gap = 1_000;
+/** At most one mark per conversation leaves in this time: other devices are to show within a second what was read here. What is delivered waits so long, too: mostly it is read by then. */
+const gap = 800;
 /** What is read in one go is marked in one go. */
 const gather = 50;
 
