@@ -48,7 +48,10 @@ func (d *desks) script(ctx context.Context) error {
 	if err := d.watching(talks, true); err != nil {
 		return err
 	}
-	for range 8 + d.random.IntN(12) {
+	if err := d.take(ctx, talks[0]); err != nil {
+		return err
+	}
+	for range 12 + d.random.IntN(18) {
 		if err := d.step(ctx, talks[d.random.IntN(len(talks))]); err != nil {
 			return err
 		}
@@ -58,6 +61,9 @@ func (d *desks) script(ctx context.Context) error {
 		return err
 	}
 	if err := d.awaitEqual(ctx, talks, last); err != nil {
+		return err
+	}
+	if err := d.judgeAmended(ctx, talks); err != nil {
 		return err
 	}
 	if err := d.watching(talks, false); err != nil {
@@ -71,7 +77,7 @@ func (d *desks) script(ctx context.Context) error {
 func (d *desks) step(ctx context.Context, t *talk) error {
 	d.steps++
 	one := d.any()
-	switch d.random.IntN(12) {
+	switch d.random.IntN(18) {
 	case 0, 1:
 		return d.write(ctx, t)
 	case 2, 3:
@@ -88,6 +94,12 @@ func (d *desks) step(ctx context.Context, t *talk) error {
 		return one.leave(ctx)
 	case 6, 7, 8:
 		return d.set(ctx, one)
+	case 9, 10, 11:
+		return d.amend(ctx, one, t)
+	case 12:
+		return d.amendByREST(ctx, d.all[0].Session(), t)
+	case 13, 14:
+		return d.amendByREST(ctx, t.visitor.Session, t)
 	default:
 		return d.mark(ctx, one, t)
 	}
@@ -102,7 +114,7 @@ func (d *desks) write(ctx context.Context, t *talk) error {
 	t.head++
 	if t.closed { // it is in the queue again
 		t.head++
-		t.closed, t.open = false, false
+		t.closed, t.open, t.hidden = false, false, false
 	}
 	return nil
 }
@@ -115,24 +127,12 @@ func (d *desks) answer(ctx context.Context, one *desk, t *talk) error {
 		return fmt.Errorf("%s writes: %w", one.Kind(), err)
 	}
 	draft := parley.NewText(id, text)
-	user := one.Session().User
-	r := checker.Record{Device: string(one.Kind()), User: user, Event: checker.Sent, Conversation: t.id, ID: id, Type: draft.Type, Body: draft.Body}
+	r := sentBy(one, t, draft)
 	d.journal.Add(r)
-	err = await(ctx, roundTimeout, func() string {
-		head, err := d.rest.Head(ctx, d.all[0].Session(), t.id)
-		if err != nil {
-			return err.Error()
-		}
-		if int64(head) <= t.head {
-			return fmt.Sprintf("%s has written, nothing is stored", one.Kind())
-		}
-		return ""
-	})
-	if err != nil {
+	if err := d.awaitStored(ctx, t, r); err != nil {
 		return err
 	}
-	t.head++
-	r.Event, r.Type, r.Body = checker.Acked, "", nil
+	r.Event = checker.Acked
 	d.journal.Add(r)
 	return nil
 }
@@ -150,16 +150,21 @@ func (d *desks) decide(ctx context.Context, t *talk) error {
 	case t.open:
 		return d.rest.Claim(ctx, agent, t.id) // changes nothing
 	case d.random.IntN(5) > 0:
-		t.open = true
-		t.head++
-		return d.rest.Claim(ctx, agent, t.id)
+		return d.take(ctx, t)
 	}
 	if err := d.rest.Claim(ctx, d.colleague, t.id); err != nil { // out of the agent's sight
 		return err
 	}
-	t.closed = true
+	t.closed, t.hidden = true, true
 	t.head += 2
 	return d.rest.CloseConversation(ctx, d.colleague, t.id)
+}
+
+// take makes the agent of the desks responsible.
+func (d *desks) take(ctx context.Context, t *talk) error {
+	t.open = true
+	t.head++
+	return d.rest.Claim(ctx, d.all[0].Session(), t.id)
 }
 
 // set sets a register on what a device knows when it does.
@@ -186,7 +191,15 @@ func (d *desks) last(ctx context.Context, talks []*talk) (time.Time, error) {
 			return time.Time{}, err
 		}
 	}
+	if err := d.told(ctx, talks); err != nil {
+		return time.Time{}, err
+	}
 	for _, t := range talks {
+		head, err := d.rest.Head(ctx, t.visitor.Session, t.id)
+		if err != nil {
+			return time.Time{}, err
+		}
+		t.head = int64(head)
 		draft := parley.MarkDraft{Delivered: t.head, Read: d.random.Int64N(t.head + 1)}
 		if err := d.headless().Mark(ctx, t.id, draft); err != nil {
 			return time.Time{}, err
@@ -195,28 +208,38 @@ func (d *desks) last(ctx context.Context, talks []*talk) (time.Time, error) {
 	if err := d.told(ctx, talks); err != nil {
 		return time.Time{}, err
 	}
-	if d.random.IntN(2) == 0 {
-		if err := d.set(ctx, d.any()); err != nil {
-			return time.Time{}, err
-		}
-		return time.Now(), nil
-	}
-	if err := d.mark(ctx, d.any(), talks[0]); err != nil {
+	one, t := d.any(), talks[d.random.IntN(len(talks))]
+	change := []func() error{
+		func() error { return d.set(ctx, one) },
+		func() error { return d.mark(ctx, one, t) },
+		func() error { return d.amend(ctx, one, t) },
+	}[d.random.IntN(3)]
+	began := time.Now()
+	if err := change(); err != nil {
 		return time.Time{}, err
 	}
-	err := d.told(ctx, talks)
-	return time.Now(), err
+	if one.Kind() != device.Chromium {
+		return time.Now(), nil
+	}
+	if err := d.told(ctx, talks); err != nil {
+		return time.Time{}, err
+	}
+	d.result.took("told by the page max", time.Since(began), 0)
+	return time.Now(), nil
 }
 
-// told waits until pages have told what was read there. They tell once a second and
-// conversation.
+// told waits until pages have told what was done there. What was read they tell once
+// in 0.8 s and conversation.
 func (d *desks) told(ctx context.Context, talks []*talk) error {
-	began := time.Now()
 	for _, one := range d.all {
-		if one.Kind() != device.Chromium {
+		page, ok := one.Desk.(*device.Page)
+		if !ok {
 			continue
 		}
 		err := await(ctx, roundTimeout, func() string {
+			if idle, err := page.Idle(); err != nil || !idle {
+				return fmt.Sprintf("the page has not told everything: %v", err)
+			}
 			truth, _, err := d.rest.Truth(ctx, one.Session(), idsOf(talks))
 			if err != nil {
 				return err.Error()
@@ -235,7 +258,6 @@ func (d *desks) told(ctx context.Context, talks []*talk) error {
 		if err != nil {
 			return err
 		}
-		d.result.took("told by the page max", time.Since(began), 0)
 	}
 	return nil
 }

@@ -27,10 +27,12 @@ type desks struct {
 	settings  int
 	steps     int
 	recounted int
+	edited    int
+	late      int
 }
 
 // desk is one of the devices. What is done on it while it is away is done when it
-// comes back, in the same order.
+// comes back, in the same order; a page sees to that by itself.
 type desk struct {
 	device.Desk
 	away  bool
@@ -44,6 +46,8 @@ type talk struct {
 	head    int64 // of marks that are not beyond it
 	open    bool  // the agent of the desks is responsible
 	closed  bool
+	hidden  bool             // from the agent of the desks: a colleague has taken it
+	amended []checker.Record // sent by devices: edits and deletes
 }
 
 // desksOf starts a device of each kind, all of one agent.
@@ -101,7 +105,7 @@ func (w *world) desk(ctx context.Context, kind device.Kind) (one device.Desk, er
 
 // do does something on a device, or later if it is away.
 func (one *desk) do(ctx context.Context, act func(context.Context) error) error {
-	if one.away {
+	if _, page := one.Desk.(*device.Page); one.away && !page {
 		one.later = append(one.later, act)
 		return nil
 	}
@@ -206,7 +210,10 @@ func (d *desks) different(ctx context.Context, one *desk, ids []string, truth de
 			return fmt.Sprintf("%s shows of %s %s, the server says %s", one.Kind(), id, jsonOf(got), jsonOf(want))
 		}
 	}
-	if shown.Registers != nil && !reflect.DeepEqual(shown.Registers, truth.Registers) {
+	if _, page := one.Desk.(*device.Page); page {
+		truth = truth.Unversioned()
+	}
+	if !reflect.DeepEqual(shown.Registers, truth.Registers) {
 		return fmt.Sprintf("%s shows the registers %s, the server says %s", one.Kind(), jsonOf(shown.Registers), jsonOf(truth.Registers))
 	}
 	return ""
@@ -220,7 +227,7 @@ func jsonOf(v any) []byte {
 	return text
 }
 
-// recount counts anew what everybody has not read.
+// recount counts anew what everybody has not read, and finds the newest text again.
 func (d *desks) recount(truth device.View, entries map[string][]parley.Entry) {
 	for id, t := range truth.Conversations {
 		for _, m := range t.Marks {
@@ -238,6 +245,9 @@ func (d *desks) recount(truth device.View, entries map[string][]parley.Entry) {
 		own := t.Marks.Of(d.all[0].Session().User)
 		if t.Unread != t.Count-own.Count {
 			d.result.problem("of %s %d are unread, recounted %d", id, t.Unread, t.Count-own.Count)
+		}
+		if newest := device.LastText(entries[id]); t.LastText != newest {
+			d.result.problem("the state of %s has the last text %q, its messages have %q", id, t.LastText, newest)
 		}
 	}
 }
@@ -257,4 +267,6 @@ func (d *desks) conclude() {
 	d.result.count("scripts equal", len(sorted))
 	d.result.count("steps", d.steps)
 	d.result.count("marks recounted", d.recounted)
+	d.result.count("edits and deletes", d.edited)
+	d.result.count("edits and deletes too late", d.late)
 }

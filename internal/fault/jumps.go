@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/parley-chat/parley"
-	"github.com/parley-chat/parley/internal/fault/checker"
 	"github.com/parley-chat/parley/internal/fault/device"
 	"github.com/parley-chat/parley/internal/fault/server"
 )
@@ -145,19 +144,8 @@ func (j *jumper) connect(ctx context.Context, s *device.Session) (present bool, 
 
 // say has the agent write by REST, and returns the position.
 func (j *jumper) say(ctx context.Context, d parley.Draft) (seq int64, err error) {
-	agent, conversation := j.subscribers[0].Session, j.publishers[0].Conversation
 	d.ID = parley.NewID(parley.PrefixMessage)
-	r := record{
-		Device: agent.ClientID() + " by REST", User: agent.User, Event: checker.Sent,
-		Conversation: conversation, ID: d.ID, Type: d.Type, Body: d.Body,
-	}
-	j.journal.Add(r)
-	if r.Seq, err = j.rest.Say(ctx, agent, conversation, d); err != nil {
-		return 0, fmt.Errorf("say something: %w", err)
-	}
-	r.Event = checker.Acked
-	j.journal.Add(r)
-	return r.Seq, nil
+	return j.world.say(ctx, &j.journal, j.subscribers[0].Session, j.publishers[0].Conversation, d)
 }
 
 // edit edits what the agent has said before the clock went back, which makes it no

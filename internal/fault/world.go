@@ -323,3 +323,18 @@ func (w *world) awaitAcked(ctx context.Context, target int64) error {
 		return ""
 	})
 }
+
+// say sends a draft by REST, notes that in the journal, and returns the position.
+func (w *world) say(ctx context.Context, j *checker.Journal, s *device.Session, conversation string, d parley.Draft) (seq int64, err error) {
+	r := checker.Record{
+		Device: s.ClientID() + " by REST", User: s.User, Event: checker.Sent,
+		Conversation: conversation, ID: d.ID, Type: d.Type, Body: d.Body,
+	}
+	j.Add(r)
+	if r.Seq, err = w.rest.Say(ctx, s, conversation, d); err != nil {
+		return 0, fmt.Errorf("say something: %w", err)
+	}
+	r.Event = checker.Acked
+	j.Add(r)
+	return r.Seq, nil
+}

@@ -16,18 +16,21 @@ type Desk interface {
 
 	// Mark marks a conversation as delivered and read, and Set sets a register.
 	// They return when the server has acknowledged that; what it has refused is no
-	// error. A page cannot tell when it is: see Page.
+	// error. A page does both in its own time: see Page.
 	Mark(ctx context.Context, conversation string, d parley.MarkDraft) error
 	Set(ctx context.Context, d parley.SetDraft) error
 
 	// Say writes a message, and returns its id.
 	Say(ctx context.Context, conversation, text string) (id string, err error)
+	// Amend edits or deletes the message at seq, and returns the id of that, "" where
+	// the device does not show the message, or shows it as deleted. text is for edits.
+	Amend(ctx context.Context, conversation string, kind parley.EntryType, seq int64, text string) (id string, err error)
 
 	// Leave ends the connection; deliveries wait. Return brings it back.
 	Leave(ctx context.Context) error
 	Return(ctx context.Context) error
 
-	// Version is what the device knows of a register, 0 if nothing.
+	// Version is what the device knows of a register, 0 if nothing, or on a page.
 	Version(key string) int64
 	// View is what it shows of these conversations.
 	View(ctx context.Context, conversations []string) (View, error)
@@ -85,11 +88,36 @@ func (h *headless) Set(ctx context.Context, d parley.SetDraft) error {
 
 func (h *headless) Say(ctx context.Context, conversation, text string) (string, error) {
 	d := parley.NewText(parley.NewID(parley.PrefixMessage), text)
+	return d.ID, h.send(ctx, conversation, d)
+}
+
+func (h *headless) Amend(ctx context.Context, conversation string, kind parley.EntryType, seq int64, text string) (string, error) {
+	if !h.Shows(conversation, seq) {
+		return "", nil
+	}
+	d := NewAmendment(kind, seq, text)
+	return d.ID, h.send(ctx, conversation, d)
+}
+
+func (h *headless) send(ctx context.Context, conversation string, d parley.Draft) error {
 	payload, err := json.Marshal(d)
 	if err != nil {
-		return "", fmt.Errorf("encode draft: %w", err)
+		return fmt.Errorf("encode draft: %w", err)
 	}
-	return d.ID, h.publish(ctx, publication{h.session.Topic(parley.TopicSend, conversation), payload})
+	return h.publish(ctx, publication{h.session.Topic(parley.TopicSend, conversation), payload})
+}
+
+// NewAmendment is the draft of an edit, or a delete, of the message at seq.
+func NewAmendment(kind parley.EntryType, seq int64, text string) parley.Draft {
+	var body any = parley.EditBody{Seq: seq, Text: text}
+	if kind == parley.EntryDelete {
+		body = parley.DeleteBody{Seq: seq}
+	}
+	raw, err := json.Marshal(body)
+	if err != nil {
+		panic(fmt.Errorf("encode amendment: %w", err)) // a value of ours
+	}
+	return parley.Draft{ID: parley.NewID(parley.PrefixMessage), Type: kind, Body: raw}
 }
 
 func (h *headless) View(_ context.Context, conversations []string) (View, error) {

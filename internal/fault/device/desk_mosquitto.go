@@ -28,7 +28,7 @@ type mosquittoDesk struct {
 func NewMosquittoDesk(ctx context.Context, k Kind, e Endpoint, s, hand *Session) (Desk, error) {
 	h, err := newHeadless(ctx, k, e, s)
 	d := &mosquittoDesk{headless: h, hand: hand}
-	d.publish = d.send
+	d.publish = d.deliver
 	return d, err
 }
 
@@ -115,8 +115,8 @@ func (d *mosquittoDesk) Leave(context.Context) error {
 
 func (d *mosquittoDesk) Close() { _ = d.Leave(context.Background()) } // never fails
 
-// send lets mosquitto_pub send, which ends when it has seen the acknowledgement.
-func (d *mosquittoDesk) send(ctx context.Context, p publication) error {
+// deliver lets mosquitto_pub send, which ends when it has seen the acknowledgement.
+func (d *mosquittoDesk) deliver(ctx context.Context, p publication) error {
 	token, err := d.endpoint.REST.Token(ctx, d.hand)
 	if err != nil {
 		return err

@@ -16,8 +16,8 @@ import (
 )
 
 // Page is a desk on a page in Chromium, with our TypeScript client, behind a cable
-// of its own. The client does not hold registers: the page sets them by REST, on
-// what it reads there at that moment.
+// of its own. The client keeps what it cannot send, so a page can do everything while
+// it is away; Idle tells when the server has it.
 type Page struct {
 	rest     *REST // over the cable
 	session  *Session
@@ -26,7 +26,6 @@ type Page struct {
 	in       io.WriteCloser
 	out      *bufio.Scanner
 	stderr   *tail
-	versions map[string]int64
 	troubles []string
 }
 
@@ -56,7 +55,7 @@ func NewPage(ctx context.Context, files PageFiles, address, site, email, passwor
 		return nil, err
 	}
 	url := "http://" + cable.Addr()
-	p := &Page{cable: cable, rest: NewREST(url), stderr: &tail{}, versions: map[string]int64{}}
+	p := &Page{cable: cable, rest: NewREST(url), stderr: &tail{}}
 	if err := p.start(files); err != nil {
 		cable.Close()
 		return nil, err
@@ -174,14 +173,23 @@ func (p *Page) Mark(_ context.Context, conversation string, _ parley.MarkDraft) 
 	return p.order(nil, map[string]any{"order": "read", "conversation": conversation})
 }
 
-// Set sets a register by REST.
-func (p *Page) Set(ctx context.Context, d parley.SetDraft) error {
-	version, err := p.rest.Set(ctx, p.session, d)
-	if e := parley.ErrorOf(err); e != nil && e.Code == parley.CodeStale {
-		return nil // the answer of a lost race, as others get it
-	}
-	p.versions[d.Key] = version
-	return err
+// Set sets a register, on whatever the page knows of it. The client makes the id, and
+// sends it a little later.
+func (p *Page) Set(_ context.Context, d parley.SetDraft) error {
+	return p.order(nil, map[string]any{"order": "set", "key": d.Key, "value": d.Value})
+}
+
+// Amend edits or deletes a message, as a person does who sees it.
+func (p *Page) Amend(_ context.Context, conversation string, kind parley.EntryType, seq int64, text string) (id string, err error) {
+	err = p.order(&id, map[string]any{"order": "amend", "conversation": conversation, "type": kind, "seq": seq, "text": text})
+	return id, err
+}
+
+// Idle reports whether the server has answered everything that was written, edited,
+// deleted and set on the page.
+func (p *Page) Idle() (idle bool, err error) {
+	err = p.order(&idle, map[string]any{"order": "idle"})
+	return idle, err
 }
 
 // Say writes a message. It is acknowledged when a view has it with its seq.
@@ -210,10 +218,10 @@ func (p *Page) Return(ctx context.Context) error {
 	return p.awaitConnection(ctx, before+1)
 }
 
-// Version is what the page's last request has told of a register.
-func (p *Page) Version(key string) int64 { return p.versions[key] }
+// Version is 0: the client on the page keeps versions to itself.
+func (p *Page) Version(string) int64 { return 0 }
 
-// View is what the client on the page shows. It holds no registers.
+// View is what the client on the page shows, its registers without their versions.
 func (p *Page) View(_ context.Context, conversations []string) (View, error) {
 	var v struct {
 		View

@@ -22,7 +22,7 @@ type pahoDesk struct {
 func NewPahoDesk(ctx context.Context, e Endpoint, s *Session) (Desk, error) {
 	h, err := newHeadless(ctx, Paho, e, s)
 	d := &pahoDesk{headless: h}
-	d.publish = d.send
+	d.publish = d.deliver
 	return d, err
 }
 
@@ -71,7 +71,7 @@ func (d *pahoDesk) Close() {
 	d.handing.Wait()
 }
 
-func (d *pahoDesk) send(ctx context.Context, p publication) error {
+func (d *pahoDesk) deliver(ctx context.Context, p publication) error {
 	if d.client == nil {
 		return errors.New("publish: not connected")
 	}

@@ -14,7 +14,19 @@ import (
 // field by field. Two that show the same are deeply equal.
 type View struct {
 	Conversations map[string]Talk            `json:"conversations"` // those that are in sight
-	Registers     map[string]parley.Register `json:"registers"`     // those that are not empty; nil: this device holds none
+	Registers     map[string]parley.Register `json:"registers"`     // those that are not empty; see Unversioned
+}
+
+// Unversioned is v as a device shows it that keeps the versions of registers to
+// itself.
+func (v View) Unversioned() View {
+	registers := map[string]parley.Register{}
+	for key, r := range v.Registers {
+		r.Version = 0
+		registers[key] = r
+	}
+	v.Registers = registers
+	return v
 }
 
 // Talk is what a device shows of one conversation.
@@ -29,7 +41,7 @@ type Talk struct {
 	UpdatedAt int64         `json:"updatedAt"`
 	LastText  string        `json:"lastText"`
 	Marks     parley.Marks  `json:"marks"`
-	Texts     []string      `json:"texts"` // in order, with their seq; nil where this device gets no messages
+	Texts     []string      `json:"texts"` // in order, with their seq, "edited" and "deleted"; nil where this device gets no messages
 }
 
 // talkOf makes a Talk of a state, and of what user has marked beyond it.
@@ -56,7 +68,7 @@ type Holding struct {
 
 	mu        sync.Mutex
 	heads     map[parley.Stream]int64
-	texts     map[string][]string
+	texts     map[string]*fold
 	states    map[string]parley.State
 	marks     map[string]parley.Mark // of the user, from events
 	registers map[string]parley.Register
@@ -67,7 +79,7 @@ type Holding struct {
 // everything of the events up to after.
 func NewHolding(s *Session, registers []parley.Register, after int64) *Holding {
 	h := &Holding{
-		session: s, heads: map[parley.Stream]int64{parley.EventsOf(s.Site, s.User): after}, texts: map[string][]string{},
+		session: s, heads: map[parley.Stream]int64{parley.EventsOf(s.Site, s.User): after}, texts: map[string]*fold{},
 		states: map[string]parley.State{}, marks: map[string]parley.Mark{}, registers: map[string]parley.Register{},
 	}
 	for _, r := range registers {
@@ -150,9 +162,10 @@ func (h *Holding) entry(t parley.Topic, e parley.Entry) error {
 	if e.Seq > have+1 && t.Kind != parley.TopicErrors {
 		return fmt.Errorf("entry %d of %s behind %d", e.Seq, e.Stream, have)
 	}
+	if t.Kind == parley.TopicMessages {
+		h.conversation(t.Conversation).apply(e)
+	}
 	switch e.Type {
-	case parley.EntryText:
-		h.texts[t.Conversation] = append(h.texts[t.Conversation], textOf(e))
 	case parley.EntryMarked:
 		var m parley.MarkedBody
 		if err := json.Unmarshal(e.Body, &m); err != nil {
@@ -178,11 +191,19 @@ func (h *Holding) set(e parley.Entry) error {
 	return nil
 }
 
-// textOf is a message as views have it.
-func textOf(e parley.Entry) string {
-	var b parley.TextBody
-	_ = json.Unmarshal(e.Body, &b) // what is no text shows as empty, and differs
-	return fmt.Sprintf("%d %s", e.Seq, b.Text)
+func (h *Holding) conversation(id string) *fold {
+	if h.texts[id] == nil {
+		h.texts[id] = &fold{}
+	}
+	return h.texts[id]
+}
+
+// Shows reports whether the device shows a message, and not as deleted.
+func (h *Holding) Shows(conversation string, seq int64) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	m := h.conversation(conversation).at(seq)
+	return m != nil && !m.deleted
 }
 
 // Version is what the device knows of a register.
@@ -204,7 +225,7 @@ func (h *Holding) View(conversations []string) View {
 		}
 		var texts []string
 		if s.Assignee != nil && s.Assignee.ID == h.session.User {
-			texts = append([]string{}, h.texts[id]...)
+			texts = h.conversation(id).texts()
 		}
 		v.Conversations[id] = talkOf(s, h.session.User, h.marks[id], texts)
 	}

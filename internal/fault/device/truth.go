@@ -8,17 +8,6 @@ import (
 	"github.com/parley-chat/parley"
 )
 
-// Set sets a register by REST, and returns its new version. A refusal is an
-// *parley.Error.
-func (r *REST) Set(ctx context.Context, s *Session, d parley.SetDraft) (version int64, err error) {
-	var answer struct {
-		Seq int64 `json:"seq"`
-	}
-	request := map[string]any{"id": d.ID, "key": d.Key, "value": d.Value, "basedOn": d.BasedOn}
-	err = r.as(ctx, s, http.MethodPost, "/v1/me/registers", request, &answer)
-	return answer.Seq, err
-}
-
 // Truth is what the server itself says to s about these conversations and the
 // registers, with every message. entries are those of the conversations that s may
 // read.
@@ -36,15 +25,20 @@ func (r *REST) Truth(ctx context.Context, s *Session, conversations []string) (v
 		if entries[id], err = r.Entries(ctx, s, id); err != nil {
 			return View{}, nil, err
 		}
-		texts := []string{}
-		for _, e := range entries[id] {
-			if e.Type == parley.EntryText {
-				texts = append(texts, textOf(e))
-			}
-		}
-		v.Conversations[id] = talkOf(state, s.User, parley.Mark{}, texts)
+		v.Conversations[id] = talkOf(state, s.User, parley.Mark{}, folded(entries[id]).texts())
 	}
 	all, _, err := r.Registers(ctx, s)
 	v.Registers = filled(all)
 	return v, entries, err
+}
+
+// LastText is what lists show of a conversation with these entries.
+func LastText(entries []parley.Entry) string { return folded(entries).newest() }
+
+func folded(entries []parley.Entry) *fold {
+	f := &fold{}
+	for _, e := range entries {
+		f.apply(e)
+	}
+	return f
 }
