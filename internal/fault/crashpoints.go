@@ -16,7 +16,7 @@ import (
 
 const (
 	crashSetting = "PARLEY_CRASH_AT" // as internal/crash reads it
-	reachTimeout = 30 * time.Second
+	reachTimeout = 2 * time.Minute   // a busy machine takes its time for the pages of a checkpoint
 	// caughtUpLimit is for what follows ready. The devices look for the server
 	// every 100 ms at most.
 	caughtUpLimit = 2 * time.Second
