@@ -28,11 +28,20 @@ type TextBody struct {
 
 // NewText returns a draft of a text message.
 func NewText(id, text string) Draft {
-	var body bytes.Buffer
-	enc := json.NewEncoder(&body)
-	enc.SetEscapeHTML(false)             // what is typed as < costs one byte, as its sender counted it
-	_ = enc.Encode(TextBody{Text: text}) // a string always encodes
-	return Draft{ID: id, Type: EntryText, Body: bytes.TrimSuffix(body.Bytes(), []byte("\n"))}
+	body, _ := EncodeBody(TextBody{Text: text}) // a string always encodes
+	return Draft{ID: id, Type: EntryText, Body: body}
+}
+
+// EncodeBody encodes the body of an entry. What is typed as < costs one byte, as its
+// sender counted it.
+func EncodeBody(body any) (json.RawMessage, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(body); err != nil {
+		return nil, fmt.Errorf("encode body: %w", err)
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
 // DecodeDraft reads a draft from a payload and returns it in canonical form:

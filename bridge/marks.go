@@ -90,7 +90,7 @@ func (b *Bridge) marked(who parley.Identity, c parley.Conversation, m parley.Mar
 		Conversation: c.ID, Delivered: m.Delivered, Read: m.Read, Count: m.Count,
 		Responsible: c.Assignee == who.User,
 	}
-	raw, err := json.Marshal(body)
+	raw, err := parley.EncodeBody(body)
 	if err != nil {
 		return parley.Entry{}, body, fmt.Errorf("encode mark: %w", err)
 	}

@@ -2,7 +2,6 @@ package bridge
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -210,7 +209,7 @@ func (b *Bridge) entry(who parley.Identity, d parley.Draft) parley.Entry {
 // system makes an entry of the server's own. Its id is derived from what caused
 // it, so that doing it twice is doing it once.
 func (b *Bridge) system(t parley.EntryType, id string, body any) *parley.Entry {
-	raw, err := json.Marshal(body)
+	raw, err := parley.EncodeBody(body)
 	if err != nil {
 		panic(fmt.Sprintf("bridge: body of %s does not marshal: %v", t, err)) // plain structs of strings
 	}

@@ -71,7 +71,7 @@ func (b *Bridge) counted(a parley.Appended) parley.Appended {
 }
 
 func (b *Bridge) setEntry(who parley.Identity, d parley.SetDraft) (parley.Entry, error) {
-	body, err := json.Marshal(parley.SetBody{Key: d.Key, Value: d.Value, BasedOn: d.BasedOn})
+	body, err := parley.EncodeBody(parley.SetBody{Key: d.Key, Value: d.Value, BasedOn: d.BasedOn})
 	if err != nil {
 		return parley.Entry{}, fmt.Errorf("encode register: %w", err)
 	}

@@ -207,6 +207,10 @@ func (c *conn) Close() error {
 		if c.closeWith != nil {
 			c.closeWith(int(c.closeCode.Load()))
 		}
+		if c.session.Load() != nil && c.closeCode.Load() == closeUnauthorized {
+			err = cutOff(c.socket)
+			return
+		}
 		err = c.Conn.Close()
 	})
 	return err

@@ -10,7 +10,7 @@ import (
 
 // Handler serves MQTT over HTTP: a WebSocket at /mqtt, and tunnels, for where
 // there can be no WebSocket, at /mqtt/http and below. RemoteAddr of a request is
-// believed.
+// believed. Its http.Server should have ConnContext.
 func (b *Broker) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /mqtt/http", b.openTunnel)
@@ -32,7 +32,8 @@ func (b *Broker) openTunnel(w http.ResponseWriter, r *http.Request) {
 	case closed:
 		refuse(w, http.StatusServiceUnavailable, "the server is stopping")
 	case full:
-		refuse(w, http.StatusTooManyRequests, "too many tunnels")
+		w.Header().Set("Retry-After", strconv.Itoa(int(b.options.ConnectTimeout.Seconds()))) // those that say nothing have ended by then
+		http.Error(w, "too many tunnels", http.StatusTooManyRequests)
 	default:
 		time.AfterFunc(b.options.ConnectTimeout, t.forsake)
 		b.serve(c)

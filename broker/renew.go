@@ -47,18 +47,24 @@ func (in *inbound) renew(pk *packets.Packet, r renewal) bool {
 	return true
 }
 
-// expireAt disconnects the device when its token ends, unless it is renewed. The
-// zero time is never.
+// expireAt disconnects the device when its token ends, unless it has another one that
+// lasts longer: a renewal may have been overtaken by a newer one. The zero time is
+// never.
 func (s *session) expireAt(t time.Time) {
-	s.stopExpiring()
 	if t.IsZero() {
+		s.stopExpiring()
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.pump.ctx.Err() == nil { // else it has ended, and nobody would stop the timer
-		s.expires = time.AfterFunc(t.Sub(s.broker.options.Now()), func() { s.disconnect(tokenExpired) })
+	if s.pump.ctx.Err() != nil || t.Before(s.expiresAt) { // of a connection that has ended nobody would stop the timer
+		return
 	}
+	if s.expires != nil {
+		s.expires.Stop()
+	}
+	s.expiresAt = t
+	s.expires = time.AfterFunc(t.Sub(s.broker.options.Now()), func() { s.disconnect(tokenExpired) })
 }
 
 // stopExpiring releases the timer.

@@ -41,6 +41,7 @@ func TestRenewedTokenKeepsTheConnection(t *testing.T) {
 		must(t, err)
 		w.keepSecret(renewed.Token)
 		c.expectAck(c.renew(renewed.Token))
+		c.expectAck(c.renew(who.Token)) // overtaken by the newer one: it shortens nothing
 		other.expectEnd() // its token has ended, like the first one's
 		d := draft()
 		c.expectAck(c.post(id, d))

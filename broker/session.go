@@ -49,6 +49,7 @@ type session struct {
 	attaching int         // subscriptions whose deliveries have not begun
 	seenSaved int64       // the newest parley.CursorSave.Seen
 	expires   *time.Timer // with the token, nil for never
+	expiresAt time.Time   // the latest that it had
 
 	ending sync.Once
 	ended  chan struct{}

@@ -3,6 +3,7 @@ package broker_test
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/mochi-mqtt/server/v2/packets"
@@ -83,5 +84,25 @@ func TestRefusedSet(t *testing.T) {
 	}
 	if r := c.expectRefusal(); r.Code != parley.CodeForbidden || r.ID != "set_00002" {
 		t.Errorf("refusal %+v", r)
+	}
+}
+
+// What is typed as < takes one byte in every payload: a device that announces what
+// the protocol page says gets the largest register, and its refusals.
+func TestLargestSetFits(t *testing.T) {
+	w := newWorld(t)
+	who := w.agent("lilei")
+	l := as(who, 5)
+	l.mostBytes = 128 << 10
+	c := w.connectWith(t, who, l)
+	c.follow(c.eventsTopic(), c.errorsTopic())
+	value := `"` + strings.Repeat("<", parley.MaxBodyBytes-2) + `"`
+	c.expectAck(c.set("set_00001", "draft:cnv_1", value, 0))
+	if body, _ := c.expectSet(); string(body.Value) != value {
+		t.Errorf("a value of %d bytes came as one of %d", len(value), len(body.Value))
+	}
+	c.ackOf(c.set("set_00002", "draft:cnv_1", `"<"`, 0))
+	if r := c.expectRefusal(); r.Current == nil || string(r.Current.Value) != value {
+		t.Errorf("refusal %s", r.Code)
 	}
 }

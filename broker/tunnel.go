@@ -29,9 +29,10 @@ type tunnel struct {
 	far     net.Conn
 	hangUp  func() // ends the connection because the server stops
 
-	followed atomic.Bool  // the down stream has been asked for
-	code     atomic.Int32 // why the connection has ended, 0 for nothing to say
-	posts    atomic.Int32 // under way
+	void     context.Context // ends when there is no right any more to what is on its way
+	followed atomic.Bool     // the down stream has been asked for
+	code     atomic.Int32    // why the connection has ended, 0 for nothing to say
+	posts    atomic.Int32    // under way
 
 	turn  chan struct{} // held by who writes to far
 	taken int64         // number of the newest chunk that was taken; of who has the turn
@@ -95,6 +96,7 @@ func (t *tunnel) forsake() {
 func (t *tunnel) down(ctx context.Context, events *events, beat time.Duration) error {
 	defer t.far.Close()
 	defer context.AfterFunc(ctx, func() { _ = t.far.Close() })()
+	context.AfterFunc(t.void, func() { cutOffDown(ctx) })
 	bytes := borrow()
 	defer bytes.giveBack()
 	err := events.comment()
@@ -127,6 +129,7 @@ func newEvents(w http.ResponseWriter, writeTime time.Duration) *events {
 	h := w.Header()
 	h.Set("Content-Type", eventStream)
 	h.Set("Cache-Control", "no-store, no-transform")
+	h.Set("Connection", "close")     // it may be cut off, which must not hit another request
 	h.Set("X-Accel-Buffering", "no") // nginx keeps answers back otherwise
 	e := &events{w: w, rc: http.NewResponseController(w), time: writeTime}
 	_ = e.rc.SetReadDeadline(time.Time{}) // what cannot be set, an http.Server's, does not bind either

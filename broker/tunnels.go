@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"context"
 	"net"
 	"net/netip"
 	"sync"
@@ -84,6 +85,8 @@ func (b *Broker) newTunnel(remote, origin string) (*tunnel, *conn) {
 	c := b.wrap(tunnelEnd{Conn: near, remote: remoteAddr(remote)})
 	c.origin = origin
 	t := &tunnel{id: parley.NewID("tun_"), origin: origin, network: c.network, far: far, turn: make(chan struct{}, 1)}
+	void, avoid := context.WithCancel(context.Background())
+	t.void = void
 	t.hangUp = func() {
 		if s := c.session.Load(); s != nil {
 			s.disconnect(shuttingDown)
@@ -95,6 +98,9 @@ func (b *Broker) newTunnel(remote, origin string) (*tunnel, *conn) {
 	c.closeWith = func(code int) {
 		t.code.Store(int32(code))
 		b.tunnels.remove(t)
+		if code == closeUnauthorized {
+			avoid()
+		}
 	}
 	return t, c
 }

@@ -101,7 +101,9 @@ func (w *world) start() {
 	must(w.t, err)
 	w.tcp = l.Addr().String()
 	w.broker.ServeTCP(l)
-	w.http = httptest.NewServer(w.broker.Handler())
+	w.http = httptest.NewUnstartedServer(w.broker.Handler())
+	w.http.Config.ConnContext = broker.ConnContext
+	w.http.Start()
 	w.running = true
 }
 

@@ -85,7 +85,7 @@ func (n *node) openRooms(ctx context.Context) error {
 	var err error
 	revoked := func(r parley.Revocation) { n.broker.Revoke(r) }
 	if n.access, err = access.New(ctx, n.store, access.Options{
-		Now: clock.Now, Revoked: revoked, NewVisitors: n.limit(n.config.NewVisitors), TokenLife: n.config.TokenLife,
+		Now: clock.Now, Revoked: revoked, NewVisitors: n.limit(n.config.NewVisitors, access.NewVisitors), TokenLife: n.config.TokenLife,
 	}); err != nil {
 		return err
 	}
@@ -93,8 +93,8 @@ func (n *node) openRooms(ctx context.Context) error {
 	n.broker = broker.New(broker.Options{
 		Auth: n.access, Sessions: n.store, Logger: n.log, Now: clock.Now, AllowOrigin: n.sites.allowOrigin,
 		SessionExpiry: n.config.SessionExpiry,
-		PublishLimit:  n.limit(n.config.PublishLimit), AddressPublishLimit: n.limit(n.config.AddressPublishLimit),
-		ConnectLimit: n.limit(n.config.ConnectLimit), AddressConnectLimit: n.limit(n.config.AddressConnectLimit),
+		PublishLimit:  n.limit(n.config.PublishLimit, broker.PublishLimit), AddressPublishLimit: n.limit(n.config.AddressPublishLimit, broker.AddressPublishLimit),
+		ConnectLimit: n.limit(n.config.ConnectLimit, broker.ConnectLimit), AddressConnectLimit: n.limit(n.config.AddressConnectLimit, broker.AddressConnectLimit),
 		MaxPending: n.config.MaxPending, TunnelBeat: n.config.TunnelBeat,
 	})
 	times := parley.EditTimes{Visitor: n.config.EditVisitor, Staff: n.config.EditStaff}
@@ -110,9 +110,9 @@ func (n *node) openRooms(ctx context.Context) error {
 }
 
 // limit returns a configured limit. The demo, which only this machine can reach,
-// has none.
-func (n *node) limit(configured int) int {
-	if n.config.DemoSite {
+// has those only that differ from what they are otherwise.
+func (n *node) limit(configured, otherwise int) int {
+	if n.config.DemoSite && configured == otherwise {
 		return -1
 	}
 	return configured
@@ -168,6 +168,7 @@ func (n *node) serveMetrics(ctx context.Context) error {
 // serve runs an HTTP server until close.
 func (n *node) serve(name string, l net.Listener, h http.Handler) *http.Server {
 	server := api.NewHTTPServer(h, n.log)
+	server.ConnContext = broker.ConnContext
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)

@@ -1,7 +1,7 @@
 import { defineConfig } from "vitest/config";
 
-// One browser and one server at a time: two cores have enough to do with them.
+// Two files at a time: the tests of fallback and live mostly wait, and two cores have enough to do with a browser.
 // Node 20 has WebSocket behind a flag, later ones have it anyway.
 export default defineConfig({
-  test: { name: "e2e", include: ["*.test.ts"], fileParallelism: false, testTimeout: 90_000, hookTimeout: 60_000, execArgv: ["--experimental-websocket"] },
+  test: { name: "e2e", include: ["*.test.ts"], maxWorkers: 2, testTimeout: 90_000, hookTimeout: 60_000, execArgv: ["--experimental-websocket"] },
 });
