@@ -116,7 +116,17 @@ func (r *Result) OK() bool { return r.Report.OK() && len(r.Problems()) == 0 }
 // InTime reports whether no figure is larger than it may be.
 func (r *Result) InTime() bool { return !slices.ContainsFunc(r.Figures(), Figure.Over) }
 
-// String is the result in one line, with its findings in further ones.
+// findings are what did not hold, in a line each.
+func (r *Result) findings() []string {
+	all := slices.Concat(r.Report.Examples, r.Problems())
+	for i, finding := range all {
+		all[i] = strings.Join(strings.Fields(finding), " ")
+	}
+	return all
+}
+
+// String is the result in one line, with its findings in further ones, each of which
+// says which row is broken.
 func (r *Result) String() string {
 	line := fmt.Sprintf("%s, %d rounds in %.1f s, seed %#x: %s; repeated %d", r.Row.Name, r.Rounds, r.Took.Seconds(), r.Seed, r.Report, r.Repeated)
 	for _, f := range r.Figures() {
@@ -125,7 +135,10 @@ func (r *Result) String() string {
 			line += " TOO MUCH"
 		}
 	}
-	return strings.Join(slices.Concat([]string{line}, r.Report.Examples, r.Problems()), "\n  ")
+	for _, finding := range r.findings() {
+		line += fmt.Sprintf("\nBROKEN %s: %s", r.Row.Name, finding)
+	}
+	return line
 }
 
 // add takes up what another part of the same row has found.

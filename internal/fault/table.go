@@ -91,9 +91,27 @@ func (r *Result) row() string {
 		}
 		measured = append(measured, text)
 	}
+	for i, finding := range r.findings() {
+		if i < findingsTold {
+			measured = append(measured, "**found: "+inCell(finding)+"**")
+		}
+	}
 	return fmt.Sprintf("| %s | %s | %d | %d | %d, %d, %d | %d | %d | %d | %d | %s | %.0f s | `%#x` |\n",
 		r.Row.Name, r.Row.Fault, r.Rounds, c.Acked, c.Marks, c.Registers, c.Edits, c.Lost, c.Doubled, c.Reordered,
 		c.Gaps+c.Changed+c.Unexplained+len(r.Problems()), strings.Join(measured, ", "), r.Took.Seconds(), r.Seed)
+}
+
+// findingsTold is how many findings stand in the table: so that nobody has to find out
+// anew what it was that did not hold.
+const findingsTold = 3
+
+// inCell is the beginning of a text as it may stand in a cell.
+func inCell(text string) string {
+	const most = 500
+	if runes := []rune(text); len(runes) > most {
+		text = string(runes[:most]) + "…"
+	}
+	return strings.NewReplacer("|", "¦", "*", "∗", "<", "‹", ">", "›").Replace(text)
 }
 
 // machine says in a few words what the run was made on.

@@ -47,3 +47,29 @@ func TestTableInParts(t *testing.T) {
 		t.Error("a row of another commit has stayed")
 	}
 }
+
+// What did not hold is told in lines of its own, which name the row, and in the table.
+func TestFindingsAreKept(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "FAULTS.md")
+	row := Rows()[0]
+	r := &Result{Row: row, Report: &checker.Report{Acked: 5, Lost: 1, Examples: []string{"lost: 7"}}}
+	r.problem("shows a|b,\nthe server says %s", "c")
+	for _, want := range []string{"\nBROKEN " + row.Name + ": lost: 7", "\nBROKEN " + row.Name + ": shows a|b, the server says c"} {
+		if !strings.Contains(r.String(), want) {
+			t.Errorf("%q is not told:\n%s", want, r)
+		}
+	}
+	s := &Session{Results: file}
+	if err := s.write([]*Result{r}); err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"**found: lost: 7**, **found: shows a¦b, the server says c** |", "5 messages were acknowledged in all"} {
+		if !strings.Contains(string(data), want) {
+			t.Errorf("%q is not in the table:\n%s", want, data)
+		}
+	}
+}

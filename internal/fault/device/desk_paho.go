@@ -61,7 +61,7 @@ func (d *pahoDesk) Return(ctx context.Context) error {
 
 func (d *pahoDesk) Leave(context.Context) error {
 	if d.client != nil {
-		d.client.Disconnect(0)
+		d.client.Disconnect(uint(connectTimeout.Milliseconds())) // at most: what it has received is handled then
 	}
 	return nil
 }

@@ -100,7 +100,21 @@ func (s *Session) filters() []string {
 func (h *Holding) Deliver(topic string, payload []byte) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if err := h.deliver(topic, payload); err != nil && len(h.troubles) < 10 {
+	if err := h.deliver(topic, payload); err != nil {
+		h.note(fmt.Errorf("%s: %w", topic, err))
+	}
+}
+
+// trouble notes what is not even a delivery.
+func (h *Holding) trouble(err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.note(err)
+}
+
+// note keeps the first troubles. The lock is held.
+func (h *Holding) note(err error) {
+	if len(h.troubles) < 10 {
 		h.troubles = append(h.troubles, fmt.Sprintf("%s: %v", h.session.ClientID(), err))
 	}
 }
