@@ -18,13 +18,19 @@ type states struct {
 	listening int                            // SUBSCRIBEs that are being answered
 	heard     map[string]parley.Conversation // meanwhile: the newest that changed has seen
 
-	known    map[string]int64 // what the client was told about: the newest head
-	before   int64            // it may know what was opened up to that server time from an earlier connection, 0 if there was none
+	known    map[string]told // what the client was told about
+	before   int64           // it may know what was opened up to that server time from an earlier connection, 0 if there was none
 	dirty    map[string]stateChange
 	order    []string // of dirty, oldest change first
 	inflight map[string]struct{}
 	behind   int64 // server time from which the client may lack a state, 0 if it has all
 	queued   bool
+}
+
+// told is what of a state must not go back.
+type told struct {
+	head, agentRead int64
+	marks           parley.Marks
 }
 
 // stateChange is what the client does not know yet.
@@ -37,7 +43,7 @@ type stateChange struct {
 
 func newStates(p *pump) *states {
 	return &states{
-		pump: p, exact: map[string]byte{}, known: map[string]int64{},
+		pump: p, exact: map[string]byte{}, known: map[string]told{},
 		dirty: map[string]stateChange{}, inflight: map[string]struct{}{},
 	}
 }
@@ -124,12 +130,16 @@ func (st *states) lost(conversations []parley.Conversation) {
 }
 
 // put remembers the newest change of a conversation, unless the client was told
-// a newer one. The lock is held.
+// a newer one. Of the same head it may have been told more marks: what answers a
+// SUBSCRIBE can be ahead of what the log's follower has read just before. The lock is
+// held.
 func (st *states) put(change stateChange) {
 	id := change.conversation.ID
-	if change.conversation.Head < st.known[id] {
+	known := st.known[id]
+	if change.conversation.Head < known.head {
 		return
 	}
+	change.conversation = change.conversation.Newest(parley.Conversation{Head: known.head, Marks: known.marks, AgentRead: known.agentRead})
 	old, ok := st.dirty[id]
 	retain := !change.gone && (change.retain || ok && old.retain)
 	if ok && !change.gone && !old.gone { // an older snapshot must not overtake
@@ -217,7 +227,7 @@ func (st *states) deliver(dst []byte, change stateChange) ([]byte, error) {
 	if change.gone {
 		delete(st.known, c.ID)
 	} else {
-		st.known[c.ID] = c.Head
+		st.known[c.ID] = told{head: c.Head, agentRead: c.AgentRead, marks: c.Marks}
 	}
 	if p.tooBig(publishLength(s.version, qos, topic, payload)) {
 		return dst, nil
