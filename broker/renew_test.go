@@ -42,7 +42,7 @@ func TestRenewedTokenKeepsTheConnection(t *testing.T) {
 		w.keepSecret(renewed.Token)
 		c.expectAck(c.renew(renewed.Token))
 		c.expectAck(c.renew(who.Token)) // overtaken by the newer one: it shortens nothing
-		other.expectEnd() // its token has ended, like the first one's
+		other.expectEnd()               // its token has ended, like the first one's
 		d := draft()
 		c.expectAck(c.post(id, d))
 		c.expectTexts(id, []string{d.ID})
