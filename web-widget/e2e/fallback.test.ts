@@ -87,6 +87,8 @@ async function talk(from: Server, ann: Client, li: Client): Promise<Talk> {
       await eventually(async () => {
         const log = await stored(from, id);
         if (log.length !== all) return `the log holds ${log.length} of ${all}`;
+        // Whose first page came late has the newest entries only, and is asked for more, as by who scrolls up.
+        for (const side of sides) if (side.hasOlder) await side.loadOlder().catch(() => undefined);
         const [one, other] = sides.map(shown);
         if (JSON.stringify(one) !== JSON.stringify(log)) return `the visitor sees ${one?.length} of ${log.length}`;
         return JSON.stringify(other) === JSON.stringify(log) ? "" : `the agent sees ${other?.length} of ${log.length}`;
