@@ -1,33 +1,16 @@
 // Who has read what: a visitor and two devices of one agent, in a real browser,
 // against the real server.
 
-import type { Browser } from "playwright-core";
-import { afterAll, beforeAll, expect, test } from "vitest";
-import { AgentDevice, openBrowser, VisitorDevice } from "./pages";
-import { Server } from "./server";
-import { Shop } from "./shop";
+import { expect, test } from "vitest";
+import { AgentDevice, VisitorDevice } from "./pages";
+import { newScene } from "./scene";
 
-const shop = new Shop();
-let server: Server;
-let browser: Browser;
-
-beforeAll(async () => {
-  await shop.open();
-  server = await Server.start(shop.origin);
-  shop.parley = server.url;
-  browser = await openBrowser();
-});
-
-afterAll(async () => {
-  await browser?.close();
-  await server?.remove();
-  await shop.close();
-});
+const scene = newScene();
 
 test("what an agent reads on one device is read on the other, and the visitor sees it", async () => {
-  const visitor = await VisitorDevice.open(browser, shop.origin);
-  const desk = await AgentDevice.open(browser, server.url);
-  const tablet = await AgentDevice.open(browser, server.url);
+  const visitor = await VisitorDevice.open(scene.browser, scene.shop.origin);
+  const desk = await AgentDevice.open(scene.browser, scene.server.url);
+  const tablet = await AgentDevice.open(scene.browser, scene.server.url);
   const badges = [desk, tablet].map((device) => device.page.locator(".row .badge"));
   const [atDesk, atTablet] = badges;
   if (!atDesk || !atTablet) throw new Error("no badges");
@@ -56,7 +39,7 @@ test("what an agent reads on one device is read on the other, and the visitor se
   await visitor.page.locator(".badge").waitFor();
   expect(await visitor.page.locator(".badge").textContent()).toBe("1");
 
-  // A page that is loaded anew knows all of it from the server.
+  // A page that is loaded anew knows all of it from the scene.server.
   await visitor.page.evaluate("window.parley.open()");
   await desk.page.locator(".progress", { hasText: "Delivered" }).waitFor({ state: "detached" });
   await tablet.page.reload();

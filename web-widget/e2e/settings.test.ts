@@ -1,36 +1,19 @@
 // What the devices of one agent share: drafts, and what is pinned, muted and
 // marked unread.
 
-import type { Browser } from "playwright-core";
-import { afterAll, beforeAll, expect, test } from "vitest";
-import { AgentDevice, openBrowser, VisitorDevice } from "./pages";
-import { Server } from "./server";
-import { Shop } from "./shop";
+import { expect, test } from "vitest";
+import { AgentDevice, VisitorDevice } from "./pages";
+import { newScene } from "./scene";
 
-const shop = new Shop();
-let server: Server;
-let browser: Browser;
-
-beforeAll(async () => {
-  await shop.open();
-  server = await Server.start(shop.origin);
-  shop.parley = server.url;
-  browser = await openBrowser();
-});
-
-afterAll(async () => {
-  await browser?.close();
-  await server?.remove();
-  await shop.close();
-});
+const scene = newScene();
 
 test("what is begun on the PC is on the tablet, and a device that comes later has it all", async () => {
-  const visitor = await VisitorDevice.open(browser, shop.origin);
+  const visitor = await VisitorDevice.open(scene.browser, scene.shop.origin);
   await visitor.say("Hello!");
-  const other = await VisitorDevice.open(browser, shop.origin);
+  const other = await VisitorDevice.open(scene.browser, scene.shop.origin);
   await other.say("Anybody?");
-  const desk = await AgentDevice.open(browser, server.url);
-  const tablet = await AgentDevice.open(browser, server.url);
+  const desk = await AgentDevice.open(scene.browser, scene.server.url);
+  const tablet = await AgentDevice.open(scene.browser, scene.server.url);
   await desk.page.getByText("Hello!").click();
   await desk.claim();
   await tablet.page.locator(".lists").getByText("Hello!").click();
@@ -55,7 +38,7 @@ test("what is begun on the PC is on the tablet, and a device that comes later ha
     await row.getByRole("button", { name: /^Actions for/ }).click();
     await desk.page.getByRole("menuitem", { name: choice, exact: true }).click();
   }
-  const phone = await AgentDevice.open(browser, server.url);
+  const phone = await AgentDevice.open(scene.browser, scene.server.url);
   for (const { page } of [desk, tablet, phone]) {
     const there = page.locator(".lists li", { hasText: "Anybody?" });
     for (const flag of ["Pinned", "Muted"]) await there.getByRole("img", { name: flag }).waitFor();

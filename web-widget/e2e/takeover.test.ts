@@ -1,28 +1,12 @@
 // One device in two tabs, as a duplicated tab is: the newer one works, the older
 // one stops and says so, and a person decides.
 
-import type { Browser, Page } from "playwright-core";
-import { afterAll, beforeAll, expect, test } from "vitest";
-import { AgentDevice, eventually, openBrowser, VisitorDevice } from "./pages";
-import { Server } from "./server";
-import { Shop } from "./shop";
+import type { Page } from "playwright-core";
+import { expect, test } from "vitest";
+import { AgentDevice, eventually, VisitorDevice } from "./pages";
+import { newScene } from "./scene";
 
-const shop = new Shop();
-let server: Server;
-let browser: Browser;
-
-beforeAll(async () => {
-  await shop.open();
-  server = await Server.start(shop.origin);
-  shop.parley = server.url;
-  browser = await openBrowser();
-});
-
-afterAll(async () => {
-  await browser?.close();
-  await server?.remove();
-  await shop.close();
-});
+const scene = newScene();
 
 /** A tab with a copy of the session storage, and so with the same device. */
 async function duplicate(page: Page): Promise<Page> {
@@ -46,7 +30,7 @@ const becomes = (page: Page, state: string): Promise<void> =>
   });
 
 test("the widget in the older tab stops, and goes on when somebody wants it", async () => {
-  const { page: older } = await VisitorDevice.open(browser, shop.origin);
+  const { page: older } = await VisitorDevice.open(scene.browser, scene.shop.origin);
   await becomes(older, "online");
   await older.evaluate("window.parley.send('hello')");
   await older.getByText("Sent", { exact: true }).waitFor();
@@ -71,7 +55,7 @@ test("the widget in the older tab stops, and goes on when somebody wants it", as
 });
 
 test("the agent page in the older tab stops, and goes on when somebody wants it", async () => {
-  const { page: older } = await AgentDevice.open(browser, server.url);
+  const { page: older } = await AgentDevice.open(scene.browser, scene.server.url);
   await older.locator(".dot.online").waitFor();
   const attempts = sockets(older);
   const newer = await duplicate(older);
