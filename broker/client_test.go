@@ -132,7 +132,13 @@ func (w *world) resume(t testing.TB, who parley.Credentials, version byte) *clie
 
 func (w *world) connectWith(t testing.TB, who parley.Credentials, l login) *client {
 	t.Helper()
-	c, ack := w.try(t, l)
+	return connectOn(t, w.dial(t), who, l)
+}
+
+// connectOn logs in on conn, which must succeed.
+func connectOn(t testing.TB, conn io.ReadWriteCloser, who parley.Credentials, l login) *client {
+	t.Helper()
+	c, ack := tryOn(t, conn, l)
 	if ack.ReasonCode != 0 {
 		t.Fatalf("CONNECT refused with %#x", ack.ReasonCode)
 	}

@@ -25,12 +25,7 @@ func (w *world) dialTunnel(t *testing.T) *device.Tunnel {
 
 func (w *world) connectTunnel(t *testing.T, who parley.Credentials, l login) *client {
 	t.Helper()
-	c, ack := tryOn(t, w.dialTunnel(t), l)
-	if ack.ReasonCode != 0 {
-		t.Fatalf("CONNECT refused with %#x", ack.ReasonCode)
-	}
-	c.who = who.Identity
-	return c
+	return connectOn(t, w.dialTunnel(t), who, l)
 }
 
 // expectTunnelClose waits for the end, and the code that the server gave for it.

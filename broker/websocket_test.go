@@ -75,12 +75,7 @@ func (w *world) dialWS(t *testing.T, origin string) *wsConn {
 
 func (w *world) connectWS(t *testing.T, who parley.Credentials, l login) *client {
 	t.Helper()
-	c, ack := tryOn(t, w.dialWS(t, ""), l)
-	if ack.ReasonCode != 0 {
-		t.Fatalf("CONNECT refused with %#x", ack.ReasonCode)
-	}
-	c.who = who.Identity
-	return c
+	return connectOn(t, w.dialWS(t, ""), who, l)
 }
 
 func (c *client) expectClose(code int) {
