@@ -48,6 +48,14 @@ func (f Figure) String() string {
 	return strings.TrimSpace(text)
 }
 
+// marked is the figure as text, bold where it is larger than it may be.
+func (f Figure) marked() string {
+	if f.Over() {
+		return "**" + f.String() + "**"
+	}
+	return f.String()
+}
+
 func number(v float64) string {
 	if v == float64(int64(v)) || v >= 100 {
 		return fmt.Sprintf("%.0f", v)

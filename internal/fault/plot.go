@@ -31,7 +31,7 @@ stop, every second a new visitor opens a conversation that an agent takes over a
 and go, about every %v a cable is cut or frozen, three readers are stuck in different ways, and %d devices only are
 there. The server is killed (-9) after a twelfth of the time and stopped before the last sixth. A sample is taken every
 %v; of each minute the median counts. What must be level is the longest life of the server, but for its first sixth: no
-minute more than %d %% away from the median of all, which is the grey band.
+minute more than %d %% away from the median of all, which is the grey band. What is beyond a limit is in bold.
 
 %s![RSS, goroutines and file descriptors over time](HOURS.svg)
 
@@ -41,7 +41,7 @@ minute more than %d %% away from the median of all, which is the grey band.
 		r.Report.Acked, r.Report.Lost, r.Report.Doubled, r.Report.Reordered,
 		r.Report.Gaps+r.Report.Changed+r.Report.Unexplained+len(r.Problems()), r.Seed)
 	for _, f := range r.Figures() {
-		fmt.Fprintf(&b, "- %s\n", f)
+		fmt.Fprintf(&b, "- %s\n", f.marked())
 	}
 	if err := os.WriteFile(filepath.Join(folder, "HOURS.md"), []byte(b.String()), 0o644); err != nil {
 		return fmt.Errorf("write plot: %w", err)

@@ -85,11 +85,7 @@ func (r *Result) row() string {
 	c := r.Report
 	var measured []string
 	for _, f := range r.Figures() {
-		text := f.String()
-		if f.Over() {
-			text = "**" + text + "**"
-		}
-		measured = append(measured, text)
+		measured = append(measured, f.marked())
 	}
 	for i, finding := range r.findings() {
 		if i < findingsTold {
