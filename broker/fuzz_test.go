@@ -7,13 +7,16 @@ import (
 	"github.com/mochi-mqtt/server/v2/packets"
 
 	"github.com/parley-chat/parley"
+	"github.com/parley-chat/parley/broker"
 )
 
 // FuzzServerBytes gives a real server whatever comes after a login. That may
 // end the connection, by a panic of the engine too, and nothing else: the
 // server goes on, and nothing is left of it.
 func FuzzServerBytes(f *testing.F) {
-	w := newWorld(f)
+	w := newWorld(f, func(o *broker.Options) { // which the fuzzer's logins would soon have reached
+		o.ConnectLimit, o.AddressConnectLimit, o.PublishLimit, o.AddressPublishLimit = -1, -1, -1, -1
+	})
 	who, witness := w.visitor(), w.connect(f, w.visitor(), 5)
 	topic := parley.ConversationTopic(parley.TopicSend, w.site.ID, "cnv_fuzz").String()
 	filters := packets.Packet{
