@@ -97,6 +97,23 @@ type Store interface {
 	// Conversations returns rows of the projection, most recently updated
 	// first, ties by id in descending order.
 	Conversations(ctx context.Context, q ConversationQuery) ([]parley.Conversation, error)
+
+	// SaveDocuments writes documents of the search index, and the reader position
+	// that goes with them. An entry has at most one document: another takes the
+	// place of the one that is there, unless its Text is lower; one without tokens
+	// removes it. A document of what was deleted need not be written. At, Visitor
+	// and Sender of an entry are always the same. In one call an entry has one
+	// document at the most.
+	SaveDocuments(ctx context.Context, docs []Document, position int64) error
+
+	// IndexedTo returns the position of the last SaveDocuments, 0 if none.
+	IndexedTo(ctx context.Context) (int64, error)
+
+	// FindDocuments returns documents in the order of Place, from the top or
+	// behind q.Before. It may find, rarely, one that lacks a token (a store may
+	// keep hashes), and one that is gone or changed since: whoever asks looks at
+	// the text. When ctx ends, so does the search, with its error.
+	FindDocuments(ctx context.Context, q DocumentQuery) ([]Found, error)
 }
 
 // MaxAppend bounds the entries of one Append.

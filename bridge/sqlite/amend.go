@@ -142,6 +142,9 @@ func (w *writer) amend(stream int64, e *parley.Entry) error {
 			return err
 		}
 	}
+	if err := w.forgetDocument(stream, target); err != nil {
+		return err
+	}
 	crash.At(crash.Redacted)
 	_, err = w.exec(setMeta, metaPurge, 1)
 	w.purging.deleted(e.Stream, e.Seq, w.store.purgeAfter)

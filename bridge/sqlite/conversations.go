@@ -48,8 +48,7 @@ func (s *Store) SaveConversations(ctx context.Context, rows []parley.Conversatio
 				return err
 			}
 		}
-		_, err := w.exec(`INSERT INTO readers (name, at) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET at = excluded.at`, conversationReader, position)
-		return err
+		return w.saveReader(conversationReader, position)
 	}))
 	if err != nil {
 		return fmt.Errorf("save conversations: %w", err)
@@ -59,7 +58,17 @@ func (s *Store) SaveConversations(ctx context.Context, rows []parley.Conversatio
 
 // ProjectedTo returns the position of the last SaveConversations, 0 if none.
 func (s *Store) ProjectedTo(ctx context.Context) (position int64, err error) {
-	err = s.query(ctx, "read projection position", `SELECT at FROM readers WHERE name = ?`, []any{conversationReader}, func(rows *sql.Rows) error {
+	return s.readerAt(ctx, conversationReader)
+}
+
+// saveReader notes how far a reader of the log is.
+func (w *writer) saveReader(name string, position int64) error {
+	_, err := w.exec(`INSERT INTO readers (name, at) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET at = excluded.at`, name, position)
+	return err
+}
+
+func (s *Store) readerAt(ctx context.Context, name string) (position int64, err error) {
+	err = s.query(ctx, "read a reader's position", `SELECT at FROM readers WHERE name = ?`, []any{name}, func(rows *sql.Rows) error {
 		return rows.Scan(&position)
 	})
 	return position, err

@@ -1,6 +1,10 @@
 package sqlite
 
-import "context"
+import (
+	"context"
+
+	"github.com/parley-chat/parley"
+)
 
 // Hold keeps the database's writer busy until release is called, so that the
 // store's files stand still between appends. What it holds back stays in the
@@ -29,4 +33,10 @@ func (s *Store) Bound(entries int) {
 	s.pending.mu.Lock()
 	defer s.pending.mu.Unlock()
 	s.pending.bound = entries
+}
+
+// Term returns how the index writes a word: in the table, and for SQLite.
+func Term(site string, kind parley.TopicKind, word string) []string {
+	term := newHasher(site, kind).add(nil, termWord, word)
+	return []string{string(term), term.String()}
 }

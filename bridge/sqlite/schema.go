@@ -17,8 +17,26 @@ type migration struct {
 // The n-th brings version n-1 to version n. A step that has been released is
 // never edited; a change is a new step at the end.
 func migrations() []migration {
-	return []migration{{statements: schema1}, {statements: schema2}, {statements: schema3, fill: fillSums}, {statements: schema4}, {statements: schema5}, {statements: schema6}}
+	return []migration{{statements: schema1}, {statements: schema2}, {statements: schema3, fill: fillSums}, {statements: schema4}, {statements: schema5}, {statements: schema6}, {statements: schema7}}
 }
+
+// schema7 brings the search index. Its terms are hashes; see terms.go. To take a
+// row from it, SQLite has to be told what is in it, so that documents keep that;
+// secure-delete has it taken out at once instead of being noted as gone.
+const schema7 = `
+CREATE TABLE documents (
+	id     INTEGER PRIMARY KEY, -- from 1 up in the order of at; those that came too late for it from -1 down
+	stream INTEGER NOT NULL,
+	seq    INTEGER NOT NULL,
+	text   INTEGER NOT NULL,    -- seq of the entry that has the text
+	at     INTEGER NOT NULL,    -- Unix milliseconds
+	terms  BLOB NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX documents_entry ON documents (stream, seq);
+CREATE INDEX documents_at ON documents (at);
+CREATE VIRTUAL TABLE document_terms USING fts5 (terms, content = '', columnsize = 0, detail = none, tokenize = ascii);
+INSERT INTO document_terms (document_terms, rank) VALUES ('secure-delete', 1);
+`
 
 // schema6 brings edits and deletes. What the list shows of a conversation is that
 // of the message last_seq.

@@ -17,6 +17,7 @@ type Stats struct {
 	Conflicts  int64 // refused: id used with other content
 	Stale      int64 // refused: the stream had changed
 	Writes     int64 // other writes, of sessions, cursors and rows
+	Documents  int64 // of the search index, saved or removed
 	Applied    int64 // entries brought from the journal into the database
 	Failures   int64 // batches, transactions and checkpoints that failed
 	Recoveries int64 // times the database was opened again, or a journal segment begun, after a disk error
@@ -30,7 +31,7 @@ type Stats struct {
 type counters struct {
 	batches, jobs, lastBatch, entries atomic.Int64
 	duplicates, conflicts, stale      atomic.Int64
-	writes                            atomic.Int64
+	writes, documents                 atomic.Int64
 	applied, failures, recoveries     atomic.Int64
 }
 
@@ -42,7 +43,7 @@ func (s *Store) Stats() Stats {
 	return Stats{
 		Batches: c.batches.Load(), Jobs: c.jobs.Load(), LastBatch: c.lastBatch.Load(), Entries: c.entries.Load(),
 		Duplicates: c.duplicates.Load(), Conflicts: c.conflicts.Load(), Stale: c.stale.Load(),
-		Writes: c.writes.Load(), Applied: c.applied.Load(), Failures: c.failures.Load(), Recoveries: c.recoveries.Load(),
+		Writes: c.writes.Load(), Documents: c.documents.Load(), Applied: c.applied.Load(), Failures: c.failures.Load(), Recoveries: c.recoveries.Load(),
 		Queued: len(s.appends) + len(s.queue), Pending: s.pending.unapplied(), PendingBytes: bytes, Segments: s.journal.Segments(),
 	}
 }

@@ -33,6 +33,7 @@ func Run(t *testing.T, open func(t *testing.T, dir string) bridge.Store) {
 	t.Run("watch", s.testWatch)
 	t.Run("reopen", s.testReopen)
 	t.Run("conversations", s.testConversations)
+	t.Run("search", s.testSearch)
 	t.Run("model", s.testModel)
 }
 
