@@ -12,6 +12,7 @@ import (
 	_ "modernc.org/sqlite" // registers the driver
 
 	"github.com/parley-chat/parley"
+	"github.com/parley-chat/parley/bridge/search"
 	"github.com/parley-chat/parley/bridge/sqlite/pages"
 )
 
@@ -87,6 +88,9 @@ func fileName(path string, options url.Values) (string, error) {
 func (d *database) prepareStore(ctx context.Context) (epoch string, err error) {
 	if err := d.migrate(ctx, migrations()); err != nil {
 		return "", err
+	}
+	if err := d.renewIndex(ctx, search.Version); err != nil {
+		return "", fmt.Errorf("begin a new search index: %w", err)
 	}
 	_, err = d.conn.ExecContext(ctx, `INSERT INTO meta (key, value) VALUES ('epoch', ?) ON CONFLICT DO NOTHING`, parley.NewID(parley.PrefixEpoch))
 	if err != nil {

@@ -62,6 +62,37 @@ func (s *Store) IndexedTo(ctx context.Context) (int64, error) {
 	return s.readerAt(ctx, indexReader)
 }
 
+// metaIndex is the row of the meta table with the version of the rules by which
+// texts got the tokens that are in the index.
+const metaIndex = "index_version"
+
+// renewIndex empties an index that was made by other rules, so that it is filled
+// again from the beginning.
+func (d *database) renewIndex(ctx context.Context, version int64) error {
+	made, err := d.number(ctx, metaIndex)
+	if err != nil || made == version {
+		return err
+	}
+	tx, err := d.conn.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }() // nothing to do after a commit
+	for _, statement := range []string{
+		`INSERT INTO document_terms (document_terms) VALUES ('delete-all')`,
+		`DELETE FROM documents`,
+		`DELETE FROM readers WHERE name = '` + indexReader + `'`,
+	} {
+		if _, err := tx.ExecContext(ctx, statement); err != nil {
+			return err
+		}
+	}
+	if _, err := tx.ExecContext(ctx, setMeta, metaIndex, version); err != nil {
+		return err
+	}
+	return tx.Commit()
+}
+
 // document is a row on its way into the tables.
 type document struct {
 	bridge.Place

@@ -94,3 +94,27 @@ func TestPurgeIndex(t *testing.T) {
 		t.Errorf("closed: %v", found)
 	}
 }
+
+// TestIndexOfOtherRules opens a folder whose index was made by another version of
+// the analyser.
+func TestIndexOfOtherRules(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	must(t, s.SaveDocuments(t.Context(), []bridge.Document{documentOf("ste_a/c/cnv_a/messages", 1, 1, 1000, "hello")}, 1000))
+	must(t, s.Close())
+	check := func(when string, found int, position int64) {
+		t.Helper()
+		s = open(t, dir)
+		defer func() { must(t, s.Close()) }()
+		at, err := s.IndexedTo(t.Context())
+		must(t, err)
+		if got := find(t, s, "hello"); len(got) != found || at != position {
+			t.Errorf("%s: %d documents, position %d; want %d and %d", when, len(got), at, found, position)
+		}
+		must(t, s.Verify(t.Context()))
+	}
+	check("the same rules", 1, 1000)
+	execFile(t, dir, `UPDATE meta SET value = value - 1 WHERE key = 'index_version'`)
+	check("other rules", 0, 0)
+	check("after that", 0, 0)
+}
