@@ -53,6 +53,9 @@ func classOfASCII(r rune) class {
 // unspaced reports whether r is of a script that does not show where words end.
 // Korean does, but hangs its particles on the words.
 func unspaced(r rune) bool {
+	if r < 0x0E00 { // most letters: the first of these scripts is Thai
+		return false
+	}
 	if r == 'ー' { // shared by both kana
 		return true
 	}
@@ -67,7 +70,7 @@ func pictures(r rune) bool {
 	if r >= 0x1F000 && r <= 0x1FAFF {
 		return true
 	}
-	return unicode.Is(unicode.So, r) && r != utf8.RuneError && (r < 0x2500 || r > 0x259F)
+	return r >= 0xA6 && unicode.Is(unicode.So, r) && r != utf8.RuneError && (r < 0x2500 || r > 0x259F)
 }
 
 // regional reports whether r is a regional indicator; two of them are a flag.

@@ -84,9 +84,11 @@ func foldSegment(letters []letter, s string, offset int) []letter {
 			extend(letters, offset, end)
 			continue
 		}
-		base, more := bare(r)
-		accents = unicode.In(base, unicode.Latin, unicode.Greek)
-		letters = append(letters, letter{base, offset, end})
+		more := rune(0)
+		if accents = unicode.In(r, unicode.Latin, unicode.Greek); accents || r == 'ё' {
+			r, more = bare(r)
+		}
+		letters = append(letters, letter{r, offset, end})
 		if more != 0 {
 			letters = append(letters, letter{more, offset, end})
 		}
@@ -101,7 +103,7 @@ func extend(letters []letter, offset, end int) {
 	}
 }
 
-// bare returns a lower-case character without its accents; ß, æ, œ and þ are two.
+// bare returns a lower-case letter without its accents; ß, æ, œ and þ are two.
 func bare(r rune) (base, more rune) {
 	switch r {
 	case 'ß':
@@ -126,9 +128,6 @@ func bare(r rune) (base, more rune) {
 		return 'σ', 0
 	case 'ё':
 		return 'е', 0
-	}
-	if r < 0xC0 || !unicode.In(r, unicode.Latin, unicode.Greek) {
-		return r, 0
 	}
 	if d := norm.NFD.PropertiesString(string(r)).Decomposition(); len(d) > 0 {
 		r, _ = utf8.DecodeRune(d)

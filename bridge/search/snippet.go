@@ -24,10 +24,11 @@ func (s Snippet) String() string {
 	return text
 }
 
-// NewSnippet returns about that many runes of text, where most of the spans are
+// NewSnippet returns about that many runes of text, at least 1, where most of the spans are
 // that Match returned for it; the first such place. Nothing that is seen as one
 // character is cut. A text that is short enough is shown whole.
 func NewSnippet(text string, spans []Span, runes int) Snippet {
+	runes = max(1, runes)
 	from, to := window(text, spans, runes)
 	var s Snippet
 	if from > 0 {

@@ -8,7 +8,8 @@ const Version = 1
 
 // Tokens returns what text is found by: its distinct tokens, sorted. They are
 // never empty, have at most MaxTokenRunes runes and are valid UTF-8, whatever text
-// is. Texts of n bytes have fewer than 2n of them.
+// is. A text of n bytes has fewer than 2n of them, or up to 4n where it is made of
+// characters that stand for several (㍍).
 func Tokens(text string) []string {
 	atoms := split(text)
 	tokens := make([]string, 0, 2*len(atoms))
