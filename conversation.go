@@ -38,6 +38,7 @@ type Conversation struct {
 	AssigneeName string
 
 	Head    int64 // seq of the newest entry folded in
+	First   int64 // seq where history begins, 0 if it was never cut
 	Control int64 // seq of the newest control entry
 	Count   int64 // messages so far
 
@@ -190,7 +191,7 @@ type Person struct {
 // visitor the own one.
 func (c Conversation) State(epoch string, who Identity) State {
 	s := State{
-		Conversation: c.ID, Epoch: epoch, Head: c.Head, First: min(c.Head, 1), Count: c.Count, Status: c.Status,
+		Conversation: c.ID, Epoch: epoch, Head: c.Head, First: max(c.First, min(c.Head, 1)), Count: c.Count, Status: c.Status,
 		Visitor:  Person{ID: c.Visitor, Name: c.VisitorName},
 		OpenedAt: c.OpenedAt, UpdatedAt: c.UpdatedAt, LastText: c.LastText,
 		Marks: Marks{}, AgentRead: c.AgentRead,

@@ -132,8 +132,8 @@ func (c Conversation) Marked(user string, b MarkedBody, at int64) Conversation {
 	return c
 }
 
-// Newest returns the newer of two snapshots of a conversation, with the marks of
-// both.
+// Newest returns the newer of two snapshots of a conversation, with the marks and
+// the cut of both.
 func (c Conversation) Newest(o Conversation) Conversation {
 	if o.Head > c.Head {
 		c, o = o, c
@@ -141,5 +141,5 @@ func (c Conversation) Newest(o Conversation) Conversation {
 	c.Marks = c.Marks.Merge(o.Marks)
 	c.AgentRead = max(c.AgentRead, o.AgentRead)
 	c.ChangedAt = max(c.ChangedAt, o.ChangedAt)
-	return c
+	return c.Cut(o.First)
 }

@@ -87,6 +87,7 @@ type Head struct {
 	Seq     int64  // of the newest entry
 	Control int64  // seq of the newest control entry, 0 if none
 	Count   int64  // messages so far, see Entry.Count
+	First   int64  // seq where history begins, 0 if it was never cut
 }
 
 // StreamHead is a stream and the seq of its newest entry, 0 if it has none.

@@ -47,6 +47,29 @@ type Store interface {
 	// oldest first.
 	ReadBefore(ctx context.Context, stream parley.Stream, before int64, limit int) ([]parley.Entry, error)
 
+	// Amendments returns what became of the messages with a seq between from and
+	// to: of each that was edited or deleted the newest durable edit or delete with
+	// a seq of at most head, in the order of their seq. An edit that is redacted is
+	// none. They are found by what they
+	// are about: the costs go by the messages, not by the length of the stream.
+	Amendments(ctx context.Context, stream parley.Stream, from, to, head int64) ([]parley.Entry, error)
+
+	// Cut makes the history of stream begin at first, or at the newest entry if
+	// that comes earlier. It returns, when that is durable, where history begins:
+	// higher if it was cut higher before, 0 if it was never cut. A first of 1 or less
+	// cuts nothing. It is idempotent.
+	//
+	// From then on entries before first whose type is Written, and the edits of
+	// those messages that are durable when Cut is called, read as parley.Entry.Redact
+	// has them, as after a delete: seq, sender, id and digest stay, repeats are
+	// answered as before, and soon after the bodies are gone from the store's
+	// files. Head tells first, and the row of the conversation, if there is one,
+	// has it too, without the text of a message that is gone; SaveConversations does
+	// not bring either back. What a store keeps for the search goes with the bodies.
+	//
+	// An error leaves the outcome open; a part may be cut. Cutting again goes on.
+	Cut(ctx context.Context, stream parley.Stream, first int64) (int64, error)
+
 	// Head returns the newest durable position of stream.
 	Head(ctx context.Context, stream parley.Stream) (parley.Head, error)
 
@@ -76,7 +99,7 @@ type Store interface {
 
 	// SaveConversations writes rows of the conversation projection and the
 	// reader position that goes with them. A row whose Head is lower than the
-	// one stored is ignored.
+	// one stored is ignored; First is never lowered.
 	SaveConversations(ctx context.Context, rows []parley.Conversation, position int64) error
 
 	// SaveRegisters writes rows of the projection of personal registers. A row whose

@@ -29,8 +29,8 @@ type states struct {
 
 // told is what of a state must not go back.
 type told struct {
-	head, agentRead int64
-	marks           parley.Marks
+	head, agentRead, first int64
+	marks                  parley.Marks
 }
 
 // stateChange is what the client does not know yet.
@@ -139,7 +139,7 @@ func (st *states) put(change stateChange) {
 	if change.conversation.Head < known.head {
 		return
 	}
-	change.conversation = change.conversation.Newest(parley.Conversation{Head: known.head, Marks: known.marks, AgentRead: known.agentRead})
+	change.conversation = change.conversation.Newest(parley.Conversation{Head: known.head, First: known.first, Marks: known.marks, AgentRead: known.agentRead})
 	old, ok := st.dirty[id]
 	retain := !change.gone && (change.retain || ok && old.retain)
 	if ok && !change.gone && !old.gone { // an older snapshot must not overtake
@@ -227,7 +227,7 @@ func (st *states) deliver(dst []byte, change stateChange) ([]byte, error) {
 	if change.gone {
 		delete(st.known, c.ID)
 	} else {
-		st.known[c.ID] = told{head: c.Head, agentRead: c.AgentRead, marks: c.Marks}
+		st.known[c.ID] = told{head: c.Head, agentRead: c.AgentRead, first: c.First, marks: c.Marks}
 	}
 	if p.tooBig(publishLength(s.version, qos, topic, payload)) {
 		return dst, nil

@@ -110,6 +110,11 @@ func (t *tail) redact(entries []parley.Entry) {
 	}
 }
 
+// takesFrom reports whether a pending delete takes the body from an entry.
+func (t *tail) takesFrom(seq int64) bool {
+	return slices.ContainsFunc(t.deletes, func(d deletion) bool { return slices.Contains(d.redacted, seq) })
+}
+
 // amend notes what an edit or a delete, whose row is there, is about. For a
 // delete it takes the body from the message and from all edits that came before.
 func (w *writer) amend(stream int64, e *parley.Entry) error {
@@ -135,12 +140,8 @@ func (w *writer) amend(stream int64, e *parley.Entry) error {
 	if len(found) == 0 || found[0].Seq != target || !found[0].Type.Message() {
 		return nil
 	}
-	for i := range found {
-		r := found[i].Redact()
-		if _, err := w.exec(`UPDATE entries SET body = ?, redacted = 1, sum = ? WHERE stream = ? AND seq = ?`,
-			[]byte(r.Body), entrySum(&w.scratch, &r), stream, r.Seq); err != nil {
-			return err
-		}
+	if err := w.redact(stream, found); err != nil {
+		return err
 	}
 	if err := w.forgetDocument(stream, target); err != nil {
 		return err
@@ -149,4 +150,16 @@ func (w *writer) amend(stream int64, e *parley.Entry) error {
 	_, err = w.exec(setMeta, metaPurge, 1)
 	w.purging.deleted(e.Stream, e.Seq, w.store.purgeAfter)
 	return err
+}
+
+// redact overwrites entries.
+func (w *writer) redact(stream int64, entries []parley.Entry) error {
+	for i := range entries {
+		r := entries[i].Redact()
+		if _, err := w.exec(`UPDATE entries SET body = ?, redacted = 1, sum = ? WHERE stream = ? AND seq = ?`,
+			[]byte(r.Body), entrySum(&w.scratch, &r), stream, r.Seq); err != nil {
+			return err
+		}
+	}
+	return nil
 }

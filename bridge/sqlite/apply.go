@@ -166,7 +166,16 @@ func (w *writer) applyStream(entries []*parley.Entry) error {
 	if control == 0 {
 		return nil
 	}
-	_, err = w.exec(`UPDATE streams SET control = ?, sum = ? WHERE id = ?`, control, streamSum(id, control, string(stream)), id)
+	return w.setControl(id, stream, control)
+}
+
+// setControl notes the newest control entry of a stream.
+func (w *writer) setControl(id int64, stream parley.Stream, control int64) error {
+	var first int64
+	if _, err := w.find(`SELECT first FROM streams WHERE id = ?`, []any{id}, &first); err != nil {
+		return err
+	}
+	_, err := w.exec(`UPDATE streams SET control = ?, sum = ? WHERE id = ?`, control, streamSum(id, control, first, string(stream)), id)
 	return err
 }
 
@@ -210,13 +219,13 @@ func (w *writer) streamID(stream parley.Stream) (int64, error) {
 	if id, ok := w.streamIDs[stream]; ok {
 		return id, nil
 	}
-	var id, control, sum int64
-	found, err := w.find(`SELECT id, control, sum FROM streams WHERE name = ?`, []any{string(stream)}, &id, &control, &sum)
+	var id, control, first, sum int64
+	found, err := w.find(`SELECT id, control, first, sum FROM streams WHERE name = ?`, []any{string(stream)}, &id, &control, &first, &sum)
 	if err != nil {
 		return 0, err
 	}
 	if found {
-		err = checkStream(id, control, string(stream), sum)
+		err = checkStream(id, control, first, string(stream), sum)
 	} else {
 		id, err = w.newStream(stream)
 	}
@@ -234,7 +243,7 @@ func (w *writer) newStream(stream parley.Stream) (id int64, err error) {
 	if _, err := w.find(`SELECT coalesce(max(id), 0) + 1 FROM streams`, nil, &id); err != nil {
 		return 0, err
 	}
-	_, err = w.exec(`INSERT INTO streams (id, name, control, sum) VALUES (?, ?, 0, ?)`, id, string(stream), streamSum(id, 0, string(stream)))
+	_, err = w.exec(`INSERT INTO streams (id, name, control, sum) VALUES (?, ?, 0, ?)`, id, string(stream), streamSum(id, 0, 0, string(stream)))
 	return id, err
 }
 

@@ -43,16 +43,20 @@ func checkEntry(scratch *[]byte, e *parley.Entry, sum int64) error {
 	return nil
 }
 
-// streamSum is the checksum of a row of streams.
-func streamSum(id, control int64, name string) int64 {
-	b := make([]byte, 0, 16+len(name))
+// streamSum is the checksum of a row of streams. One that was never cut has that
+// of the rows from before there were cuts.
+func streamSum(id, control, first int64, name string) int64 {
+	b := make([]byte, 0, 24+len(name))
 	b = binary.LittleEndian.AppendUint64(b, uint64(id))
 	b = binary.LittleEndian.AppendUint64(b, uint64(control))
+	if first > 0 {
+		b = binary.LittleEndian.AppendUint64(b, uint64(first))
+	}
 	return int64(crc32.Checksum(append(b, name...), castagnoli))
 }
 
-func checkStream(id, control int64, name string, sum int64) error {
-	if streamSum(id, control, name) != sum {
+func checkStream(id, control, first int64, name string, sum int64) error {
+	if streamSum(id, control, first, name) != sum {
 		return fmt.Errorf("%w: the row of stream %s does not match its checksum", errDamaged, name)
 	}
 	return nil

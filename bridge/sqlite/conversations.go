@@ -12,16 +12,20 @@ import (
 	"github.com/parley-chat/parley/bridge"
 )
 
-const conversationColumns = `site, id, status, visitor, assignee, visitor_name, assignee_name, head, control, count, opened_at, updated_at, last_text, changed_at, agent_read, marks, last_seq`
+const conversationColumns = `site, id, status, visitor, assignee, visitor_name, assignee_name, head, control, count, opened_at, updated_at, last_text, changed_at, agent_read, marks, last_seq, first`
 
-const saveConversation = `INSERT INTO conversations (` + conversationColumns + `)
-	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+// saveConversation knows where the messages begin better than its caller may.
+const saveConversation = `WITH log AS (SELECT max(?17, coalesce((SELECT first FROM streams WHERE name = ?18), 0)) AS first)
+	INSERT INTO conversations (` + conversationColumns + `)
+	SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, CASE WHEN ?16 < log.first THEN '' ELSE ?19 END, ?13, ?14, ?15, ?16, log.first
+	FROM log WHERE true
 	ON CONFLICT (site, id) DO UPDATE SET
 		status = excluded.status, visitor = excluded.visitor, assignee = excluded.assignee,
 		visitor_name = excluded.visitor_name, assignee_name = excluded.assignee_name,
 		head = excluded.head, control = excluded.control, count = excluded.count,
 		opened_at = excluded.opened_at, updated_at = excluded.updated_at, last_text = excluded.last_text,
-		changed_at = excluded.changed_at, agent_read = excluded.agent_read, marks = excluded.marks, last_seq = excluded.last_seq
+		changed_at = excluded.changed_at, agent_read = excluded.agent_read, marks = excluded.marks, last_seq = excluded.last_seq,
+		first = max(conversations.first, excluded.first)
 	WHERE excluded.head >= conversations.head`
 
 // conversationReader names the projection's position in the readers table.
@@ -44,7 +48,7 @@ func (s *Store) SaveConversations(ctx context.Context, rows []parley.Conversatio
 				return err
 			}
 			if _, err := w.exec(saveConversation, c.Site, c.ID, string(c.Status), c.Visitor, c.Assignee, c.VisitorName, c.AssigneeName,
-				c.Head, c.Control, c.Count, c.OpenedAt, c.UpdatedAt, c.LastText, c.ChangedAt, c.AgentRead, string(marks), c.LastSeq); err != nil {
+				c.Head, c.Control, c.Count, c.OpenedAt, c.UpdatedAt, c.ChangedAt, c.AgentRead, string(marks), c.LastSeq, c.First, string(c.Stream()), c.LastText); err != nil {
 				return err
 			}
 		}
@@ -112,7 +116,7 @@ func (s *Store) Conversations(ctx context.Context, q bridge.ConversationQuery) (
 func scanConversation(rows *sql.Rows, c *parley.Conversation) error {
 	var marks []byte
 	err := rows.Scan(&c.Site, &c.ID, (*string)(&c.Status), &c.Visitor, &c.Assignee, &c.VisitorName, &c.AssigneeName,
-		&c.Head, &c.Control, &c.Count, &c.OpenedAt, &c.UpdatedAt, &c.LastText, &c.ChangedAt, &c.AgentRead, &marks, &c.LastSeq)
+		&c.Head, &c.Control, &c.Count, &c.OpenedAt, &c.UpdatedAt, &c.LastText, &c.ChangedAt, &c.AgentRead, &marks, &c.LastSeq, &c.First)
 	if err != nil {
 		return err
 	}

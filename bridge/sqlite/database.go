@@ -211,15 +211,17 @@ func (d *database) close() error {
 // readers are the connections that read. A statement that serves one page of
 // anything is prepared once.
 type readers struct {
-	pool, scrub                                                                   *sql.DB // scrub has one connection, which keeps no pages
-	after, before, head, byID, ids, edits, controls, sinceFirst, sinceNext, found *sql.Stmt
+	pool, scrub                                                                               *sql.DB // scrub has one connection, which keeps no pages
+	after, before, head, first, byID, ids, edits, amendments, controls, sinceFirst, sinceNext *sql.Stmt
+	found                                                                                     *sql.Stmt
 }
 
 // statements returns the queries with where their statements go.
 func (r *readers) statements() map[string]**sql.Stmt {
 	return map[string]**sql.Stmt{
-		readAfter: &r.after, readBefore: &r.before, readHead: &r.head, readByID: &r.byID, readIDs: &r.ids, readEdits: &r.edits,
-		readControls: &r.controls, readSince: &r.sinceFirst, readSinceEntry: &r.sinceNext, selectFound: &r.found,
+		readAfter: &r.after, readBefore: &r.before, readHead: &r.head, readFirst: &r.first, readByID: &r.byID, readIDs: &r.ids, readEdits: &r.edits,
+		readAmendments: &r.amendments, selectFound: &r.found,
+		readControls: &r.controls, readSince: &r.sinceFirst, readSinceEntry: &r.sinceNext,
 	}
 }
 

@@ -122,7 +122,7 @@ func TestOldFolder(t *testing.T) {
 	must(t, err)
 	must(t, s.Close())
 	execFile(t, dir, `DROP INDEX entries_target; ALTER TABLE entries DROP COLUMN target; ALTER TABLE entries DROP COLUMN redacted;
-		ALTER TABLE conversations DROP COLUMN last_seq;
+		ALTER TABLE conversations DROP COLUMN last_seq; ALTER TABLE conversations DROP COLUMN first; ALTER TABLE streams DROP COLUMN first;
 		ALTER TABLE entries DROP COLUMN sum; ALTER TABLE streams DROP COLUMN sum;
 		DROP INDEX conversations_visitor_changed; DROP INDEX conversations_assignee_changed; DROP INDEX conversations_status_changed;
 		ALTER TABLE conversations DROP COLUMN changed_at; ALTER TABLE conversations DROP COLUMN agent_read;

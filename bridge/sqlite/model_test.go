@@ -44,6 +44,10 @@ func TestCrashModel(t *testing.T) {
 				stream, m := of(rt)
 				storetest.StepRead(rt, s, m, stream)
 			},
+			"cut": func(rt *rapid.T) {
+				stream, m := of(rt)
+				storetest.StepCut(rt, s, m, stream)
+			},
 			"apply": func(rt *rapid.T) {
 				if _, err := s.EntriesSince(t.Context(), 0, nil, 1); err != nil {
 					rt.Fatal(err)

@@ -9,7 +9,8 @@ import (
 	"github.com/parley-chat/parley/internal/crash"
 )
 
-// A deleted message is overwritten in the tables when its delete is applied. Its
+// A deleted message is overwritten in the tables when its delete is applied, and
+// what is before a cut by the cut. Its
 // text is still in places that nobody reads any more: in the journal, in the
 // write-ahead log, for a moment in the row of its conversation. A purge takes it
 // from there.
@@ -33,6 +34,11 @@ type purging struct {
 // deleted schedules a purge for the delete that is entry seq of stream.
 func (p *purging) deleted(stream parley.Stream, seq int64, after time.Duration) {
 	p.deletes[stream] = seq
+	p.due(after)
+}
+
+// due schedules a purge. Those that are wanted meanwhile share it.
+func (p *purging) due(after time.Duration) {
 	p.again = p.segment != nil
 	if p.at.IsZero() {
 		p.at = time.Now().Add(after)

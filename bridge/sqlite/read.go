@@ -23,7 +23,8 @@ const (
 	readAfter  = `SELECT ` + entryColumns + ofStream + ` AND e.seq > ? ORDER BY e.seq LIMIT ?`
 	readBefore = `SELECT ` + entryColumns + ofStream + ` AND e.seq < ? ORDER BY e.seq DESC LIMIT ?`
 	readEdits  = `SELECT e.seq` + ofStream + ` AND e.target = ? AND e.type = 'edit'`
-	readHead   = `SELECT s.id, s.control, s.sum, ` + entryColumns + ` FROM streams s JOIN entries e ON e.stream = s.id
+	readFirst  = `SELECT s.id, s.control, s.first, s.sum FROM streams s WHERE s.name = ?`
+	readHead   = `SELECT s.id, s.control, s.first, s.sum, ` + entryColumns + ` FROM streams s JOIN entries e ON e.stream = s.id
 		WHERE s.name = ? ORDER BY e.seq DESC LIMIT 1`
 
 	readSince = `SELECT s.name, ` + entryColumns + ` FROM entries e JOIN streams s ON s.id = e.stream
@@ -192,11 +193,11 @@ func (s *Store) Head(ctx context.Context, stream parley.Stream) (parley.Head, er
 	if !some {
 		return s.storedHead(ctx, stream)
 	}
-	if err := s.readable(ctx); err != nil {
-		return parley.Head{}, err
-	}
 	e := t.newest()
-	return parley.Head{Epoch: s.epoch, Seq: e.Seq, Control: t.control, Count: e.Count}, nil
+	h := parley.Head{Epoch: s.epoch, Seq: e.Seq, Control: t.control, Count: e.Count}
+	var err error
+	h.First, err = s.first(ctx, stream)
+	return h, err
 }
 
 // storedHead returns where stream ends in the database.
@@ -207,11 +208,11 @@ func (s *Store) storedHead(ctx context.Context, stream parley.Stream) (parley.He
 	}, func(rows *sql.Rows) error {
 		var id, sum int64
 		e := parley.Entry{Stream: stream}
-		if err := scanEntry(rows, &e, &id, &h.Control, &sum); err != nil {
+		if err := scanEntry(rows, &e, &id, &h.Control, &h.First, &sum); err != nil {
 			return err
 		}
 		h.Seq, h.Count = e.Seq, e.Count
-		return checkStream(id, h.Control, string(stream), sum)
+		return checkStream(id, h.Control, h.First, string(stream), sum)
 	})
 	if err != nil {
 		return parley.Head{}, err

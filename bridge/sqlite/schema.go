@@ -17,8 +17,14 @@ type migration struct {
 // The n-th brings version n-1 to version n. A step that has been released is
 // never edited; a change is a new step at the end.
 func migrations() []migration {
-	return []migration{{statements: schema1}, {statements: schema2}, {statements: schema3, fill: fillSums}, {statements: schema4}, {statements: schema5}, {statements: schema6}, {statements: schema7}}
+	return []migration{{statements: schema1}, {statements: schema2}, {statements: schema3, fill: fillSums}, {statements: schema4}, {statements: schema5}, {statements: schema6}, {statements: schema7}, {statements: schema8}}
 }
+
+// schema8 brings cuts: what was written before first is gone.
+const schema8 = `
+ALTER TABLE streams ADD COLUMN first INTEGER NOT NULL DEFAULT 0;       -- seq where history begins, 0 if it was never cut
+ALTER TABLE conversations ADD COLUMN first INTEGER NOT NULL DEFAULT 0; -- of the messages
+`
 
 // schema7 brings the search index. Its terms are hashes; see terms.go. To take a
 // row from it, SQLite has to be told what is in it, so that documents keep that;

@@ -33,7 +33,7 @@ func fillSums(ctx context.Context, tx *sql.Tx) error {
 		return err
 	}
 	for id, stream := range streams {
-		if _, err := tx.ExecContext(ctx, `UPDATE streams SET sum = ? WHERE id = ?`, streamSum(id, controls[id], string(stream)), id); err != nil {
+		if _, err := tx.ExecContext(ctx, `UPDATE streams SET sum = ? WHERE id = ?`, streamSum(id, controls[id], 0, string(stream)), id); err != nil {
 			return err
 		}
 		if err := fillStream(ctx, tx, id, stream); err != nil {

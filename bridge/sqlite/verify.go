@@ -43,13 +43,13 @@ func (s *Store) Verify(ctx context.Context) error {
 }
 
 func (s *Store) verifyStreams(ctx context.Context) error {
-	return s.query(ctx, "verify streams", `SELECT id, control, name, sum FROM streams`, nil, func(rows *sql.Rows) error {
-		var id, control, sum int64
+	return s.query(ctx, "verify streams", `SELECT id, control, first, name, sum FROM streams`, nil, func(rows *sql.Rows) error {
+		var id, control, first, sum int64
 		var name string
-		if err := rows.Scan(&id, &control, &name, &sum); err != nil {
+		if err := rows.Scan(&id, &control, &first, &name, &sum); err != nil {
 			return err
 		}
-		return checkStream(id, control, name, sum)
+		return checkStream(id, control, first, name, sum)
 	})
 }
 

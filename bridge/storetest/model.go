@@ -17,7 +17,10 @@ import (
 )
 
 // Model is a store of one stream that is obviously right.
-type Model struct{ Entries []parley.Entry }
+type Model struct {
+	Entries []parley.Entry
+	First   int64
+}
 
 func (m *Model) append(s parley.Stream, entries []parley.Entry, expect int64) []parley.Appended {
 	stale := slices.ContainsFunc(m.Entries, func(e parley.Entry) bool {
@@ -92,6 +95,7 @@ func (s suite) testModel(t *testing.T) {
 		rt.Repeat(map[string]func(*rapid.T){
 			"append": func(rt *rapid.T) { StepAppend(rt, st, m, name) },
 			"read":   func(rt *rapid.T) { StepRead(rt, st, m, name) },
+			"cut":    func(rt *rapid.T) { StepCut(rt, st, m, name) },
 		})
 	})
 }
@@ -157,7 +161,8 @@ func StepRead(rt *rapid.T, st bridge.Store, m *Model, name parley.Stream) {
 	if d := cmp.Diff(start[max(0, len(start)-limit):], before, ignoreTime()); d != "" {
 		rt.Fatalf("read before %d (-model +store):\n%s", position, d)
 	}
-	want := parley.Head{Epoch: st.Epoch(), Seq: int64(len(m.Entries)), Count: m.count()}
+	stepAmendments(rt, st, m, name)
+	want := parley.Head{Epoch: st.Epoch(), Seq: int64(len(m.Entries)), Count: m.count(), First: m.First}
 	for _, e := range m.Entries {
 		if e.Type.Control() {
 			want.Control = e.Seq

@@ -30,6 +30,7 @@ func Run(t *testing.T, open func(t *testing.T, dir string) bridge.Store) {
 	t.Run("expect", s.testExpect)
 	t.Run("amend", s.testAmend)
 	t.Run("read", s.testRead)
+	t.Run("history", s.testHistory)
 	t.Run("watch", s.testWatch)
 	t.Run("reopen", s.testReopen)
 	t.Run("conversations", s.testConversations)

@@ -49,10 +49,11 @@ const (
 	SubackWritten     Point = "suback-written"     // SUBACK is written, deliveries have not begun
 )
 
-// The points of a purge, some seconds after a message was deleted. They are too
+// The points of a purge, some seconds after a message was deleted or a history cut. They are too
 // rare for the harness: the store's own tests go through them.
 const (
 	Redacted       Point = "redacted"        // the message is overwritten in a transaction
+	Cut            Point = "cut"             // a part of a history is overwritten in a transaction
 	PurgeBegin     Point = "purge-begin"     // its text is still in the journal and the log
 	PurgeTruncated Point = "purge-truncated" // it is nowhere, which nobody has noted
 )
