@@ -32,10 +32,8 @@ type Log interface {
 	// Registers returns the personal registers, and from where on to follow the
 	// events.
 	Registers(ctx context.Context, who parley.Identity) (all []parley.Register, after int64, err error)
-	// Read returns entries with seq > after, oldest first.
-	Read(ctx context.Context, who parley.Identity, conversation string, after int64, limit int) ([]parley.Entry, error)
-	// ReadBefore returns the newest entries with seq < before, oldest first.
-	ReadBefore(ctx context.Context, who parley.Identity, conversation string, before int64, limit int) ([]parley.Entry, error)
+	// History returns a page of a conversation's messages or notes.
+	History(ctx context.Context, who parley.Identity, conversation string, q parley.HistoryQuery) (parley.HistoryPage, error)
 	// Conversation answers CodeNotFound for what who may not read.
 	Conversation(ctx context.Context, who parley.Identity, id string) (parley.Conversation, error)
 	Conversations(ctx context.Context, who parley.Identity, list parley.ConversationList) ([]parley.Conversation, error)

@@ -53,6 +53,7 @@ func operations(conversation string) []operation {
 		{method: "GET", route: "/v1/conversations", status: 200, stranger: 200, agent: 200},
 		{method: "GET", route: "/v1/conversations/{id}", path: in(""), conversation: true, status: 200, stranger: 404, agent: 200},
 		{method: "GET", route: "/v1/conversations/{id}/messages", path: in("/messages"), conversation: true, status: 200, stranger: 404, agent: 200},
+		{method: "GET", route: "/v1/conversations/{id}/notes", path: in("/notes"), conversation: true, status: 200, who: owner, stranger: 404, agent: 200},
 		{method: "POST", route: "/v1/conversations/{id}/messages", path: in("/messages"), conversation: true, status: 201, stranger: 404, agent: 403,
 			body: func(*fixture) any { return draft("hello") }},
 		{method: "POST", route: "/v1/conversations/{id}/marks", path: in("/marks"), conversation: true, status: 204, stranger: 404, agent: 204,
@@ -200,7 +201,7 @@ func checkIDs(t *testing.T, f *fixture, o operation) {
 
 func TestNothingElseIsServed(t *testing.T) {
 	f := setup(t, nil)
-	for _, path := range []string{"/v1", "/v1/", "/v1/unknown", "/v2/me", "/metrics", "/debug/pprof/", "/mqtt", "/chat/", "/.git/config", "/v1/conversations/x/notes", "//v1/me"} {
+	for _, path := range []string{"/v1", "/v1/", "/v1/unknown", "/v2/me", "/metrics", "/debug/pprof/", "/mqtt", "/chat/", "/.git/config", "/v1/conversations/x/unknown", "//v1/me"} {
 		expectProblem(t, f.get(t, f.owner(), path), http.StatusNotFound, parley.CodeNotFound)
 	}
 }

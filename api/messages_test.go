@@ -124,60 +124,6 @@ func TestRefusedDrafts(t *testing.T) {
 	}
 }
 
-// page is api.EntryPage with entries as clients see them.
-type page struct {
-	Epoch   string            `json:"epoch"`
-	Head    int64             `json:"head"`
-	First   int64             `json:"first"`
-	Entries []json.RawMessage `json:"entries"`
-}
-
-func (p page) seqs(t *testing.T) (seqs []int64) {
-	t.Helper()
-	for _, raw := range p.Entries {
-		seqs = append(seqs, must(decodeEntry(raw))(t).Seq)
-	}
-	return seqs
-}
-
-func decodeEntry(raw []byte) (parley.Entry, error) {
-	e, _, err := parley.DecodeEntry("", raw)
-	return e, err
-}
-
-func TestReadingPages(t *testing.T) {
-	f := setup(t, nil)
-	id := f.open(t, 9) // and the opening: 10 entries
-	for query, want := range map[string][]int64{
-		"":                              {1, 2, 3, 4, 5, 6, 7, 8, 9, 10},
-		"?limit=3":                      {8, 9, 10},
-		"?limit=200":                    {1, 2, 3, 4, 5, 6, 7, 8, 9, 10},
-		"?after=0&limit=3":              {1, 2, 3},
-		"?after=7":                      {8, 9, 10},
-		"?after=10":                     nil,
-		"?after=9007199254740993":       nil,
-		"?before=4":                     {1, 2, 3},
-		"?before=8&limit=2":             {6, 7},
-		"?before=1":                     nil,
-		"?before=9223372036854775807":   {1, 2, 3, 4, 5, 6, 7, 8, 9, 10},
-		"?after=8&unknown[$ne]=1&foo=a": {9, 10},
-	} {
-		p := decode[page](t, f.expect(t, f.get(t, f.visitor, messagesPath(id)+query), http.StatusOK))
-		if diff := cmp.Diff(want, p.seqs(t)); diff != "" {
-			t.Errorf("%q:\n%s", query, diff)
-		}
-		if p.Head != 10 || p.First != 1 || p.Epoch != f.store.Epoch() || p.Entries == nil {
-			t.Errorf("%q: page %+v", query, p)
-		}
-	}
-	for _, query := range []string{
-		"?after=1&before=5", "?after=-1", "?before=0", "?limit=0", "?limit=201", "?limit=-5", "?limit=many",
-		"?after=1.5", "?after=1e3", "?before=9223372036854775808", "?after[$gt]=1&after=x", "?limit=x&limit=1",
-	} {
-		expectProblem(t, f.get(t, f.visitor, messagesPath(id)+query), http.StatusBadRequest, parley.CodeInvalid)
-	}
-}
-
 func TestEntriesLookAsOnMQTT(t *testing.T) {
 	f := setup(t, nil)
 	id := parley.NewID(parley.PrefixConversation)

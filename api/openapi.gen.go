@@ -41,10 +41,17 @@ type Entry = json.RawMessage
 
 // EntryPage defines model for EntryPage.
 type EntryPage struct {
-	Entries []Entry `json:"entries"`
-	Epoch   string  `json:"epoch"`
-	First   int64   `json:"first"`
-	Head    int64   `json:"head"`
+	// Amendments Of each message in `entries` that was edited or deleted, the newest edit or the delete, wherever that
+	// is; by seq. `body.seq` says which message it is about.
+	Amendments []Entry `json:"amendments"`
+	Entries    []Entry `json:"entries"`
+	Epoch      string  `json:"epoch"`
+
+	// First The seq where history begins, 0 if there is none.
+	First int64 `json:"first"`
+
+	// Head The newest seq, 0 if there is none.
+	Head int64 `json:"head"`
 }
 
 // Health defines model for Health.
@@ -167,11 +174,29 @@ type VisitorSessionRequest struct {
 	SiteKey      string  `json:"siteKey"`
 }
 
+// After defines model for After.
+type After = int64
+
+// Around defines model for Around.
+type Around = int64
+
+// At defines model for At.
+type At = int64
+
+// Before defines model for Before.
+type Before = int64
+
 // ConversationID defines model for ConversationID.
 type ConversationID = ID
 
+// EntryLimit defines model for EntryLimit.
+type EntryLimit = int
+
 // Created defines model for Created.
 type Created = Session
+
+// History defines model for History.
+type History = EntryPage
 
 // ListConversationsParams defines parameters for ListConversations.
 type ListConversationsParams struct {
@@ -187,9 +212,34 @@ type ListConversationsParams struct {
 
 // ListMessagesParams defines parameters for ListMessages.
 type ListMessagesParams struct {
-	After  *int64 `form:"after,omitempty" json:"after,omitempty"`
-	Before *int64 `form:"before,omitempty" json:"before,omitempty"`
-	Limit  *int   `form:"limit,omitempty" json:"limit,omitempty"`
+	// After A seq; the oldest entries behind it.
+	After *After `form:"after,omitempty" json:"after,omitempty"`
+
+	// Before A seq; the newest entries ahead of it.
+	Before *Before `form:"before,omitempty" json:"before,omitempty"`
+
+	// Around A seq; the entry that has it, and about half of the others ahead of it.
+	Around *Around `form:"around,omitempty" json:"around,omitempty"`
+
+	// At A server time in Unix milliseconds; the oldest entries of that time or later.
+	At    *At         `form:"at,omitempty" json:"at,omitempty"`
+	Limit *EntryLimit `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// ListNotesParams defines parameters for ListNotes.
+type ListNotesParams struct {
+	// After A seq; the oldest entries behind it.
+	After *After `form:"after,omitempty" json:"after,omitempty"`
+
+	// Before A seq; the newest entries ahead of it.
+	Before *Before `form:"before,omitempty" json:"before,omitempty"`
+
+	// Around A seq; the entry that has it, and about half of the others ahead of it.
+	Around *Around `form:"around,omitempty" json:"around,omitempty"`
+
+	// At A server time in Unix milliseconds; the oldest entries of that time or later.
+	At    *At         `form:"at,omitempty" json:"at,omitempty"`
+	Limit *EntryLimit `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
 // CreateAgentSessionJSONRequestBody defines body for CreateAgentSession for application/json ContentType.
@@ -242,6 +292,9 @@ type ServerInterface interface {
 	// PostMessage Send a message
 	// (POST /v1/conversations/{id}/messages)
 	PostMessage(ctx echo.Context, id ConversationID) error
+	// ListNotes Read internal notes about a conversation, oldest first
+	// (GET /v1/conversations/{id}/notes)
+	ListNotes(ctx echo.Context, id ConversationID, params ListNotesParams) error
 	// GetMe Who the token says you are
 	// (GET /v1/me)
 	GetMe(ctx echo.Context) error
@@ -430,6 +483,20 @@ func (w *ServerInterfaceWrapper) ListMessages(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter before: %s", err))
 	}
 
+	// ------------- Optional query parameter "around" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "around", ctx.QueryParams(), &params.Around, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter around: %s", err))
+	}
+
+	// ------------- Optional query parameter "at" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "at", ctx.QueryParams(), &params.At, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter at: %s", err))
+	}
+
 	// ------------- Optional query parameter "limit" -------------
 
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
@@ -455,6 +522,59 @@ func (w *ServerInterfaceWrapper) PostMessage(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.PostMessage(ctx, id)
+	return err
+}
+
+// ListNotes converts echo context to params.
+func (w *ServerInterfaceWrapper) ListNotes(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id ConversationID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListNotesParams
+	// ------------- Optional query parameter "after" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "after", ctx.QueryParams(), &params.After, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter after: %s", err))
+	}
+
+	// ------------- Optional query parameter "before" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "before", ctx.QueryParams(), &params.Before, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter before: %s", err))
+	}
+
+	// ------------- Optional query parameter "around" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "around", ctx.QueryParams(), &params.Around, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter around: %s", err))
+	}
+
+	// ------------- Optional query parameter "at" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "at", ctx.QueryParams(), &params.At, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter at: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListNotes(ctx, id, params)
 	return err
 }
 
@@ -599,6 +719,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/v1/conversations/:id/marks", wrapper.MarkConversation, options.OperationMiddlewares["markConversation"]...)
 	router.GET(options.BaseURL+"/v1/conversations/:id/messages", wrapper.ListMessages, options.OperationMiddlewares["listMessages"]...)
 	router.POST(options.BaseURL+"/v1/conversations/:id/messages", wrapper.PostMessage, options.OperationMiddlewares["postMessage"]...)
+	router.GET(options.BaseURL+"/v1/conversations/:id/notes", wrapper.ListNotes, options.OperationMiddlewares["listNotes"]...)
 	router.GET(options.BaseURL+"/v1/openapi.yaml", wrapper.GetSpec, options.OperationMiddlewares["getSpec"]...)
 	router.GET(options.BaseURL+"/healthz", wrapper.GetHealth, options.OperationMiddlewares["getHealth"]...)
 	router.GET(options.BaseURL+"/readyz", wrapper.GetReady, options.OperationMiddlewares["getReady"]...)
@@ -608,6 +729,8 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 type CreatedJSONResponse Session
 
 type HealthJSONResponse Health
+
+type HistoryJSONResponse EntryPage
 
 type ProblemResponseHeaders struct {
 	RetryAfter *int
@@ -966,7 +1089,7 @@ type ListMessagesResponseObject interface {
 	VisitListMessagesResponse(w http.ResponseWriter) error
 }
 
-type ListMessages200JSONResponse EntryPage
+type ListMessages200JSONResponse struct{ HistoryJSONResponse }
 
 func (response ListMessages200JSONResponse) VisitListMessagesResponse(w http.ResponseWriter) error {
 
@@ -1045,6 +1168,50 @@ type PostMessagedefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response PostMessagedefaultApplicationProblemPlusJSONResponse) VisitPostMessageResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListNotesRequestObject struct {
+	Id     ConversationID `json:"id"`
+	Params ListNotesParams
+}
+
+type ListNotesResponseObject interface {
+	VisitListNotesResponse(w http.ResponseWriter) error
+}
+
+type ListNotes200JSONResponse struct{ HistoryJSONResponse }
+
+func (response ListNotes200JSONResponse) VisitListNotesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListNotesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListNotesdefaultApplicationProblemPlusJSONResponse) VisitListNotesResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -1425,6 +1592,9 @@ type StrictServerInterface interface {
 	// PostMessage Send a message
 	// (POST /v1/conversations/{id}/messages)
 	PostMessage(ctx context.Context, request PostMessageRequestObject) (PostMessageResponseObject, error)
+	// ListNotes Read internal notes about a conversation, oldest first
+	// (GET /v1/conversations/{id}/notes)
+	ListNotes(ctx context.Context, request ListNotesRequestObject) (ListNotesResponseObject, error)
 	// GetMe Who the token says you are
 	// (GET /v1/me)
 	GetMe(ctx context.Context, request GetMeRequestObject) (GetMeResponseObject, error)
@@ -1771,6 +1941,32 @@ func (sh *strictHandler) PostMessage(ctx echo.Context, id ConversationID) error 
 		return err
 	} else if validResponse, ok := response.(PostMessageResponseObject); ok {
 		return validResponse.VisitPostMessageResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListNotes operation middleware
+func (sh *strictHandler) ListNotes(ctx echo.Context, id ConversationID, params ListNotesParams) error {
+	var request ListNotesRequestObject
+
+	request.Id = id
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListNotes(ctx.Request().Context(), request.(ListNotesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListNotes")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListNotesResponseObject); ok {
+		return validResponse.VisitListNotesResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

@@ -39,6 +39,7 @@ func (s *Server) routeREST() {
 			"closeConversation":    publishes,
 			"markConversation":     publishes,
 			"listMessages":         signedIn,
+			"listNotes":            signedIn,
 			"postMessage":          publishes,
 		},
 	})

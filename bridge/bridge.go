@@ -27,8 +27,9 @@ type Observer interface {
 	// its notes as well, if it has any, behind Changed: they may have new readers.
 	Noted(c parley.Conversation)
 
-	// Marked is called when somebody has marked entries of c as delivered or read.
-	// It comes before the Advanced call for that user's events.
+	// Marked is called when somebody has marked entries of c as delivered or read,
+	// before the Advanced call for that user's events, and when its history was
+	// cut.
 	Marked(c parley.Conversation)
 
 	// Advanced is called when stream is durable up to seq.

@@ -79,8 +79,9 @@ func (f *folds) load(ctx context.Context, site, id string) (parley.Conversation,
 	return c, err
 }
 
+// readOn folds what the log has behind c.
 func (f *folds) readOn(ctx context.Context, c *parley.Conversation) error {
-	for {
+	for known := c.Exists(); ; {
 		entries, err := f.store.Read(ctx, c.Stream(), c.Head, catchUpPage)
 		if err != nil {
 			return err
@@ -89,7 +90,12 @@ func (f *folds) readOn(ctx context.Context, c *parley.Conversation) error {
 			c.Apply(&entries[i])
 		}
 		if len(entries) < catchUpPage {
-			return nil
+			if known || !c.Exists() {
+				return nil
+			}
+			h, err := f.store.Head(ctx, c.Stream()) // no entry says that history was cut
+			*c = c.Cut(h.First)
+			return err
 		}
 	}
 }
@@ -120,6 +126,16 @@ func (f *folds) merge(stream parley.Stream, c parley.Conversation) parley.Conver
 	}
 	f.put(stream, &c)
 	return c
+}
+
+// cut cuts the history of a conversation. It returns the zero one if that does
+// not exist.
+func (f *folds) cut(ctx context.Context, site, id string, first int64) (parley.Conversation, error) {
+	c, err := f.fresh(ctx, site, id)
+	if err != nil || !c.Exists() {
+		return parley.Conversation{}, err
+	}
+	return f.merge(c.Stream(), c.Cut(first)), nil
 }
 
 // get returns a conversation that is held. The lock is held.

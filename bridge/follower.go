@@ -27,10 +27,17 @@ type follower struct {
 }
 
 // commit is what became durable at once, or a barrier to be closed when all
-// before it has been followed.
+// before it has been followed, and the cut that it comes with.
 type commit struct {
 	entries []parley.Entry
+	cut     *cut // or nil
 	barrier chan struct{}
+}
+
+// cut is a history that was cut in the store.
+type cut struct {
+	stream parley.Stream
+	first  int64
 }
 
 func newFollower(f *folds, t *tails, p *projector, observers []Observer) *follower {
@@ -56,10 +63,18 @@ func (f *follower) offer(entries []parley.Entry) {
 }
 
 // barrier returns when everything offered before it has been followed.
-func (f *follower) barrier(ctx context.Context) error {
+func (f *follower) barrier(ctx context.Context) error { return f.await(ctx, nil) }
+
+// cutAt returns when everybody who follows knows that the history of stream begins
+// at first.
+func (f *follower) cutAt(ctx context.Context, stream parley.Stream, first int64) error {
+	return f.await(ctx, &cut{stream, first})
+}
+
+func (f *follower) await(ctx context.Context, c *cut) error {
 	b := make(chan struct{})
 	select {
-	case f.commits <- commit{barrier: b}:
+	case f.commits <- commit{cut: c, barrier: b}:
 	case <-f.quit:
 		return nil
 	case <-ctx.Done():
@@ -80,6 +95,9 @@ func (f *follower) run() {
 		case <-f.quit:
 			return
 		case c := <-f.commits:
+			if c.cut != nil {
+				f.followCut(c.cut)
+			}
 			if c.barrier != nil {
 				close(c.barrier)
 				continue
@@ -168,6 +186,27 @@ func (f *follower) fold(site, id string, run []parley.Entry) {
 	crash.At(crash.ChangedTold)
 	if notes.Exists() {
 		f.advanced(c.Notes(), notes.Head)
+	}
+}
+
+// followCut forgets what is gone. From then on deliveries are read from the store.
+func (f *follower) followCut(cut *cut) {
+	f.tails.forget(cut.stream)
+	site, id, ok := cut.stream.Conversation()
+	if !ok {
+		return
+	}
+	var c parley.Conversation
+	done := f.insist(func(ctx context.Context) (err error) {
+		c, err = f.folds.cut(ctx, site, id, cut.first)
+		return err
+	})
+	if !done || !c.Exists() {
+		return
+	}
+	f.projector.add(c)
+	for _, o := range f.observers {
+		o.Marked(c)
 	}
 }
 

@@ -8,12 +8,10 @@ import (
 	"github.com/parley-chat/parley"
 )
 
-// Limits of one page.
+// Limits of one page of a list.
 const (
 	DefaultListLimit = 50
 	MaxListLimit     = 100
-	DefaultPageLimit = 50
-	MaxPageLimit     = 200
 )
 
 // Deliveries returns entries of any stream with seq > after, oldest first, at
@@ -49,33 +47,6 @@ func (b *Bridge) Head(ctx context.Context, stream parley.Stream) (int64, error) 
 	}
 	h, err := b.store.Head(ctx, stream)
 	return h.Seq, err
-}
-
-// Read returns messages of a conversation with seq > after, oldest first, at
-// most limit (MaxPageLimit at the most). It ends where the right to read was
-// checked.
-func (b *Bridge) Read(ctx context.Context, who parley.Identity, conversation string, after int64, limit int) ([]parley.Entry, error) {
-	c, err := b.Conversation(ctx, who, conversation)
-	if err != nil {
-		return nil, err
-	}
-	entries, err := b.store.Read(ctx, c.Stream(), after, clamp(limit, DefaultPageLimit, MaxPageLimit))
-	for i := range entries {
-		if entries[i].Seq > c.Head {
-			return entries[:i], err
-		}
-	}
-	return entries, err
-}
-
-// ReadBefore returns the newest messages of a conversation with seq < before,
-// oldest first, at most limit. It ends where the right to read was checked.
-func (b *Bridge) ReadBefore(ctx context.Context, who parley.Identity, conversation string, before int64, limit int) ([]parley.Entry, error) {
-	c, err := b.Conversation(ctx, who, conversation)
-	if err != nil {
-		return nil, err
-	}
-	return b.store.ReadBefore(ctx, c.Stream(), min(before, c.Head+1), clamp(limit, DefaultPageLimit, MaxPageLimit))
 }
 
 // Conversation returns a conversation that who may read, with everything folded

@@ -53,11 +53,11 @@ func TestReadStopsWhereTheRightWasChecked(t *testing.T) {
 		}
 		say(ann, draft(2))
 	}
-	entries, err := b.Read(t.Context(), lilei, "c1", 0, 100)
+	page, err := b.History(t.Context(), lilei, "c1", parley.HistoryQuery{From: parley.HistoryAfter})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, e := range entries {
+	for _, e := range page.Entries {
 		if e.ID == draft(2).ID {
 			t.Errorf("seq %d was written after lilei lost the right, and was read", e.Seq)
 		}

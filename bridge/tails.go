@@ -114,6 +114,15 @@ func (t *tails) fade() {
 	}
 }
 
+// forget forgets what it has of stream.
+func (t *tails) forget(stream parley.Stream) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if l, ok := t.live[stream]; ok {
+		t.bytes -= l.clear()
+	}
+}
+
 // evict forgets streams in arbitrary order, keep excepted, until half of the
 // room is free.
 func (t *tails) evict(keep parley.Stream) {

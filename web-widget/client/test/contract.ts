@@ -14,6 +14,8 @@ export const reads = {
   statePage: (from: Schemas["ConversationPage"]): Omit<StatePage, "nextCursor"> => from,
   entry: (from: Schemas["Entry"]): Omit<Entry, "device"> => from,
   page: (from: Schemas["EntryPage"]): Omit<Page, "entries"> => from,
+  /** Edits and deletes from outside the page. What we hold goes up to the newest entry, so that it has them. */
+  amendment: (from: Schemas["EntryPage"]["amendments"][number]): Omit<Entry, "device"> => from,
   code: (from: Schemas["Problem"]["code"]): Code => from,
 };
 
