@@ -21,7 +21,13 @@ import (
 // config is every setting of the server. Each can be given as an environment
 // variable; the most used ones also as flags, which win.
 type config struct {
-	Data    string `env:"PARLEY_DATA"`    // folder of the embedded store
+	// The store is sqlite:FOLDER, which is the embedded one, or the address of a MongoDB-compatible
+	// server, mongodb://… or mongodb+srv://…; PARLEY_STORE_FILE names a file that holds it.
+	// PARLEY_DATA=FOLDER is short for PARLEY_STORE=sqlite:FOLDER. They must not contradict each other.
+	Store     string `env:"PARLEY_STORE"` // may hold a password: never logged
+	StoreFile string `env:"PARLEY_STORE_FILE"`
+	Data      string `env:"PARLEY_DATA"`
+
 	HTTP    string `env:"PARLEY_HTTP"`    // address of REST, web files and MQTT over WebSocket
 	MQTT    string `env:"PARLEY_MQTT"`    // address of MQTT over TCP
 	Metrics string `env:"PARLEY_METRICS"` // address of /metrics; keep it private; "off" serves none
@@ -54,7 +60,7 @@ type config struct {
 func defaultConfig() config {
 	times := parley.DefaultEditTimes()
 	return config{
-		Data: "./data", HTTP: ":8080", MQTT: ":1883", Metrics: "127.0.0.1:9180",
+		HTTP: ":8080", MQTT: ":1883", Metrics: "127.0.0.1:9180",
 		LogLevel: slog.LevelInfo, LogFormat: "text", ShutdownTime: 10 * time.Second,
 		SessionExpiry: 30 * 24 * time.Hour, TokenLife: time.Hour, TunnelBeat: 15 * time.Second, NewVisitors: access.NewVisitors,
 		PublishLimit: broker.PublishLimit, AddressPublishLimit: broker.AddressPublishLimit,
@@ -72,7 +78,10 @@ func (c *config) readEnvironment() error {
 }
 
 func (c *config) bindFlags(f *pflag.FlagSet) {
-	f.StringVar(&c.Data, "data", c.Data, "folder of the embedded store (PARLEY_DATA)")
+	f.StringVar(&c.Store, "store", c.Store, `the store, sqlite:FOLDER or mongodb://… (PARLEY_STORE, default "sqlite:./data");
+everybody on this machine sees a password given here: use PARLEY_STORE_FILE`)
+	f.Lookup("store").DefValue = "" // the usage shows it
+	f.StringVar(&c.Data, "data", c.Data, "folder of the embedded store, short for --store sqlite:FOLDER (PARLEY_DATA)")
 	f.StringVar(&c.HTTP, "http", c.HTTP, "address of REST, pages and WebSocket (PARLEY_HTTP)")
 	f.StringVar(&c.MQTT, "mqtt", c.MQTT, "address of MQTT over TCP (PARLEY_MQTT)")
 	f.StringVar(&c.Metrics, "metrics", c.Metrics, `private address of /metrics, or "off" (PARLEY_METRICS)`)
@@ -82,8 +91,8 @@ func (c *config) bindFlags(f *pflag.FlagSet) {
 func (c *config) validate() error {
 	var bad []error
 	complain := func(format string, args ...any) { bad = append(bad, fmt.Errorf(format, args...)) }
-	if c.Data == "" {
-		complain("PARLEY_DATA: name the folder of the store")
+	if _, err := c.location(); err != nil {
+		bad = append(bad, err)
 	}
 	for name, address := range map[string]string{"PARLEY_HTTP": c.HTTP, "PARLEY_MQTT": c.MQTT, "PARLEY_METRICS": c.Metrics} {
 		if name == "PARLEY_METRICS" && address == "off" {

@@ -14,7 +14,7 @@ func TestDefaultsAreValid(t *testing.T) {
 
 func TestValidateNamesEveryBadSetting(t *testing.T) {
 	c := defaultConfig()
-	c.Data, c.HTTP, c.MQTT, c.Metrics = "", "nowhere", "127.0.0.1:99999", ""
+	c.Store, c.HTTP, c.MQTT, c.Metrics = "postgres://", "nowhere", "127.0.0.1:99999", ""
 	c.LogFormat, c.ShutdownTime = "xml", 0
 	c.TokenLife, c.TunnelBeat, c.MaxPending, c.NewVisitors = 0, 0, -1, 0
 	c.PublishLimit, c.AddressPublishLimit, c.ConnectLimit, c.AddressConnectLimit = 0, 0, 0, 0
@@ -25,7 +25,7 @@ func TestValidateNamesEveryBadSetting(t *testing.T) {
 		t.Fatal("all of this is accepted")
 	}
 	for _, name := range []string{
-		"PARLEY_DATA", "PARLEY_HTTP", "PARLEY_MQTT", "PARLEY_LOG_FORMAT", "PARLEY_SHUTDOWN_TIMEOUT", "PARLEY_TRUSTED_PROXIES", "PARLEY_FRAME_ANCESTORS",
+		"PARLEY_STORE", "PARLEY_HTTP", "PARLEY_MQTT", "PARLEY_LOG_FORMAT", "PARLEY_SHUTDOWN_TIMEOUT", "PARLEY_TRUSTED_PROXIES", "PARLEY_FRAME_ANCESTORS",
 		"PARLEY_TOKEN_LIFE", "PARLEY_TUNNEL_BEAT", "PARLEY_MAX_PENDING", "PARLEY_NEW_VISITORS", "PARLEY_PUBLISH_LIMIT:", "PARLEY_PUBLISH_LIMIT_ADDRESS", "PARLEY_CONNECT_LIMIT:", "PARLEY_CONNECT_LIMIT_ADDRESS",
 		"PARLEY_EDIT_VISITOR", "PARLEY_EDIT_STAFF",
 	} {

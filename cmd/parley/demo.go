@@ -56,6 +56,10 @@ func newDemoFlags(c *config, page *string) *pflag.FlagSet {
 // demoOptions checks the settings and tells the demo where everything is.
 func demoOptions(c config, page string) (demo.Options, error) {
 	bad := []error{c.validate(), loopbackOnly(page)}
+	kept, _ := c.location() // validated
+	if kept.uri != "" {
+		bad = append(bad, errors.New("the demo kills its server and keeps everything in a folder: name none, or PARLEY_STORE=sqlite:FOLDER"))
+	}
 	if c.Metrics != "off" {
 		bad = append(bad, loopbackOnly(c.Metrics))
 	}
@@ -67,7 +71,7 @@ func demoOptions(c config, page string) (demo.Options, error) {
 		return demo.Options{}, fmt.Errorf("find the program itself: %w", err)
 	}
 	return demo.Options{
-		Executable: executable, Data: c.Data, HTTP: c.HTTP, MQTT: c.MQTT, Metrics: c.Metrics, Page: page,
+		Executable: executable, Data: kept.folder, HTTP: c.HTTP, MQTT: c.MQTT, Metrics: c.Metrics, Page: page,
 		Site: demoSite, SiteKey: demoSiteKey, Origins: c.DemoOrigins, Ancestors: c.FrameAncestors,
 		Agents: []demo.Login{{Email: demoEmail, Password: demoPassword}, {Email: demoSecond, Password: demoPassword}},
 		Pages:  web.Files(), Language: demo.LanguageOf(os.Getenv), Logger: slog.New(slog.DiscardHandler),

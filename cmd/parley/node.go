@@ -13,7 +13,6 @@ import (
 	"github.com/parley-chat/parley/api"
 	"github.com/parley-chat/parley/bridge"
 	"github.com/parley-chat/parley/bridge/access"
-	"github.com/parley-chat/parley/bridge/sqlite"
 	"github.com/parley-chat/parley/broker"
 	"github.com/parley-chat/parley/internal/clock"
 )
@@ -23,7 +22,8 @@ type node struct {
 	config config
 	log    *slog.Logger
 
-	store  *sqlite.Store
+	store  store
+	stored func() []api.Sample
 	access *access.Access
 	bridge *bridge.Bridge
 	broker *broker.Broker
@@ -72,12 +72,14 @@ func (n *node) close(ctx context.Context) error {
 }
 
 func (n *node) openStore(ctx context.Context) error {
-	store, err := sqlite.Open(ctx, sqlite.Options{Dir: n.config.Data, Logger: n.log, Now: clock.Now})
+	l, err := n.config.location()
 	if err != nil {
 		return err
 	}
-	n.store = store
-	n.onClose("store", func(context.Context) error { return store.Close() })
+	if n.store, n.stored, err = l.open(ctx, n.log); err != nil {
+		return err
+	}
+	n.onClose("store", func(context.Context) error { return n.store.Close() })
 	return nil
 }
 

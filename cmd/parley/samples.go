@@ -1,10 +1,13 @@
 package main
 
-import "github.com/parley-chat/parley/api"
+import (
+	"github.com/parley-chat/parley/api"
+	"github.com/parley-chat/parley/bridge/sqlite"
+)
 
 // samples turns the rooms' counters into what /metrics shows.
 func (n *node) samples() []func() []api.Sample {
-	return []func() []api.Sample{n.brokerSamples, n.bridgeSamples, n.storeSamples, n.accessSamples}
+	return []func() []api.Sample{n.brokerSamples, n.bridgeSamples, n.stored, n.accessSamples}
 }
 
 func counter(name, help string, value int64) api.Sample {
@@ -55,8 +58,7 @@ func (n *node) bridgeSamples() []api.Sample {
 	}
 }
 
-func (n *node) storeSamples() []api.Sample {
-	s := n.store.Stats()
+func sqliteSamples(s sqlite.Stats) []api.Sample {
 	return []api.Sample{
 		counter("store_batches", "Batches of appends made durable with one fsync.", s.Batches),
 		counter("store_jobs", "Appends served by them.", s.Jobs),

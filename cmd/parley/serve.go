@@ -31,7 +31,8 @@ gracefully: devices are told to reconnect, and nothing is lost.`,
 			if err != nil {
 				return err
 			}
-			log.Info("ready", "version", versionText(), "http", n.httpAddr, "mqtt", n.mqttAddr, "metrics", n.metricsAddr, "data", c.Data)
+			kept, _ := c.location() // it was opened
+			log.Info("ready", "version", versionText(), "http", n.httpAddr, "mqtt", n.mqttAddr, "metrics", n.metricsAddr, "store", kept)
 			return n.run(cmd.Context())
 		},
 	}
