@@ -5,6 +5,7 @@ package bridge
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -81,6 +82,13 @@ type Stats struct {
 	TailReads     int64 // deliveries read from memory
 	StoreReads    int64 // deliveries read from the store
 	Conversations int64 // conversations held in memory
+
+	Searches        int64         // pages of search results
+	SearchesLimited int64         // searches refused because too many ran
+	SearchesPartial int64         // pages that were not full when their time was up
+	Indexed         int64         // documents written to the search index
+	IndexWaiting    int64         // entries in memory that wait for it; it may lack more
+	IndexBehind     time.Duration // how old what it lacks may be; 0: it lacks nothing
 }
 
 // Bridge is the one door to the log. All methods are safe for concurrent use.
@@ -97,6 +105,8 @@ type Bridge struct {
 	folds     *folds
 	follower  *follower
 	projector *projector
+	indexer   *indexer
+	searches  *searches
 	stats     stats
 	fading    chan struct{} // closed to end it
 	faded     sync.WaitGroup
@@ -121,7 +131,9 @@ func New(ctx context.Context, store Store, o Options, observers ...Observer) (*B
 	b.projector = newProjector(store, o.Logger)
 	b.folds = newFolds(store, b.projector)
 	b.tails = newTails(store.Epoch())
-	b.follower = newFollower(b.folds, b.tails, b.projector, observers)
+	b.indexer = newIndexer(store, b.folds, o.Logger)
+	b.searches = newSearches()
+	b.follower = newFollower(b.folds, b.tails, b.projector, b.indexer, observers)
 	if err := b.projector.recover(ctx, b.folds); err != nil {
 		return nil, fmt.Errorf("bring conversations up to date: %w", err)
 	}
@@ -131,6 +143,10 @@ func New(ctx context.Context, store Store, o Options, observers ...Observer) (*B
 	store.Watch(b.follower.offer)
 	b.follower.start()
 	b.projector.start()
+	if err := b.indexer.start(ctx); err != nil {
+		b.follower.stop()
+		return nil, errors.Join(err, b.projector.stop())
+	}
 	b.faded.Go(b.fade)
 	return b, nil
 }
@@ -142,6 +158,7 @@ func (b *Bridge) Close() error {
 	b.closeOnce.Do(func() {
 		close(b.fading)
 		b.faded.Wait()
+		b.indexer.stop()
 		b.follower.stop()
 		err = b.projector.stop()
 	})
@@ -177,6 +194,7 @@ func (b *Bridge) Ready(ctx context.Context) error { return b.store.Ready(ctx) }
 func (b *Bridge) Stats() Stats {
 	s := b.stats.read()
 	s.Conversations = int64(b.folds.len())
+	s.Indexed, s.IndexWaiting, s.IndexBehind = b.indexer.lag(b.now())
 	return s
 }
 

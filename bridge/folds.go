@@ -56,6 +56,17 @@ func (f *folds) fresh(ctx context.Context, site, id string) (parley.Conversation
 	return f.merge(stream, c), nil
 }
 
+// peek is fresh for those who come by once: it keeps nothing in memory.
+func (f *folds) peek(ctx context.Context, site, id string) (parley.Conversation, error) {
+	f.mu.Lock()
+	if c, ok := f.get(parley.MessagesOf(site, id)); ok {
+		defer f.mu.Unlock()
+		return *c, nil
+	}
+	f.mu.Unlock()
+	return f.load(ctx, site, id)
+}
+
 // current returns a conversation with everything that was durable before the
 // call.
 func (f *folds) current(ctx context.Context, site, id string) (parley.Conversation, error) {

@@ -19,6 +19,7 @@ type follower struct {
 	folds     *folds
 	tails     *tails
 	projector *projector
+	indexer   *indexer
 	observers []Observer
 
 	commits chan commit
@@ -40,9 +41,9 @@ type cut struct {
 	first  int64
 }
 
-func newFollower(f *folds, t *tails, p *projector, observers []Observer) *follower {
+func newFollower(f *folds, t *tails, p *projector, x *indexer, observers []Observer) *follower {
 	return &follower{
-		folds: f, tails: t, projector: p, observers: observers,
+		folds: f, tails: t, projector: p, indexer: x, observers: observers,
 		commits: make(chan commit, followerQueue), quit: make(chan struct{}),
 	}
 }
@@ -139,6 +140,7 @@ func (f *follower) follow(entries []parley.Entry) {
 		o.Followed(at)
 	}
 	f.projector.followed(at)
+	f.indexer.add(entries)
 }
 
 // add takes a run into its tail and wakes who delivers the stream.

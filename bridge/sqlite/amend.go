@@ -143,21 +143,25 @@ func (w *writer) amend(stream int64, e *parley.Entry) error {
 	if err := w.redact(stream, found); err != nil {
 		return err
 	}
-	if err := w.forgetDocument(stream, target); err != nil {
-		return err
-	}
 	crash.At(crash.Redacted)
 	_, err = w.exec(setMeta, metaPurge, 1)
 	w.purging.deleted(e.Stream, e.Seq, w.store.purgeAfter)
 	return err
 }
 
-// redact overwrites entries.
+// redact overwrites entries, and takes the messages among them from the search
+// index.
 func (w *writer) redact(stream int64, entries []parley.Entry) error {
 	for i := range entries {
 		r := entries[i].Redact()
 		if _, err := w.exec(`UPDATE entries SET body = ?, redacted = 1, sum = ? WHERE stream = ? AND seq = ?`,
 			[]byte(r.Body), entrySum(&w.scratch, &r), stream, r.Seq); err != nil {
+			return err
+		}
+		if !r.Type.Message() {
+			continue
+		}
+		if err := w.forgetDocument(stream, r.Seq); err != nil {
 			return err
 		}
 	}

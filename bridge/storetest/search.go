@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -17,6 +18,7 @@ func (s suite) testSearch(t *testing.T) {
 	t.Run("finds documents", s.searchFind)
 	t.Run("finds and pages as a scan does", s.searchScan)
 	t.Run("takes the newest text", s.searchAmend)
+	t.Run("takes changes of many at once", s.searchChanges)
 	t.Run("pages while others write", s.searchWhileWriting)
 	t.Run("needs a scope", s.searchErrors)
 }
@@ -241,6 +243,46 @@ func (s suite) searchAmend(t *testing.T) {
 	check("an old one comes late", "both", other, late)
 	saveDocs(t, st, 1, doc(stream, 3, 900))
 	check("and goes", "both", other)
+}
+
+// searchChanges saves new, changed and removed documents together, and compares
+// with a map.
+func (s suite) searchChanges(t *testing.T) {
+	st := s.store(t)
+	r := rand.New(rand.NewPCG(8, 8))
+	docs := map[int64]bridge.Document{}
+	words := func() (some []string) {
+		for i := range 10 {
+			if r.IntN(3) == 0 {
+				some = append(some, fmt.Sprintf("w%d", i))
+			}
+		}
+		return some
+	}
+	for round := range 25 {
+		var changed []bridge.Document
+		for seq, d := range docs {
+			if r.IntN(5) == 0 {
+				d.Text, d.Tokens = d.Text+1, words()
+				if r.IntN(2) == 0 {
+					d.Tokens = nil
+				}
+				changed, docs[seq] = append(changed, d), d
+			}
+		}
+		for range r.IntN(8) {
+			seq := int64(len(docs) + 1)
+			docs[seq] = doc(stream, seq, 1000+seq, words()...)
+			changed = append(changed, docs[seq])
+		}
+		saveDocs(t, st, int64(round), changed...)
+	}
+	all := slices.Collect(maps.Values(docs))
+	for i := range 10 {
+		q := query(fmt.Sprintf("w%d", i))
+		q.Limit = 1000
+		equal(t, fmt.Sprintf("found by w%d", i), findDocs(t, st, q), scanDocs(all, q))
+	}
 }
 
 // searchWhileWriting reads page by page while documents are added on top.
