@@ -18,13 +18,13 @@ type atom struct {
 	kind       kind
 	key        string // what it is compared by; a character has r instead
 	r          rune
-	tight      bool // a character that stands right behind the character before it
-	between    rune // what is between it and the atom before it, if that is one character
-	start, end int  // its bytes in the text
+	tight      bool  // a character that stands right behind the character before it
+	between    rune  // what is between it and the atom before it, if that is one character
+	start, end int32 // its bytes in the text
 
 	// A number that begins a grouped one: all of that, and the atom behind it.
 	grouped string
-	next    int
+	next    int32
 }
 
 const (
@@ -46,7 +46,8 @@ type splitter struct {
 
 // split returns the atoms of text, in order.
 func split(text string) []atom {
-	s := splitter{letters: fold(text)}
+	letters := fold(text)
+	s := splitter{letters: letters, atoms: make([]atom, 0, len(letters)/2)}
 	for i := 0; i < len(s.letters); {
 		switch classOf(s.letters[i].r) {
 		case gram:
@@ -222,5 +223,5 @@ func join(atoms []atom, first, last int) {
 		}
 		b.WriteString(a.key)
 	}
-	atoms[first].grouped, atoms[first].next = b.String(), last+1
+	atoms[first].grouped, atoms[first].next = b.String(), int32(last+1)
 }

@@ -10,7 +10,7 @@ import (
 // letter is a folded character and the bytes of the text that it stands for.
 type letter struct {
 	r          rune
-	start, end int
+	start, end int32
 }
 
 // maxSegment bounds the runes that are normalised as one: beyond that, marks
@@ -22,16 +22,16 @@ const maxSegment = 32
 // accents, without what does not show. Those that share a segment of the text
 // have the same bytes.
 func fold(text string) []letter {
-	letters := make([]letter, 0, len(text))
+	letters := make([]letter, 0, utf8.RuneCountInString(text))
 	for i := 0; i < len(text); {
 		if n := plain(text[i:]); n > 0 {
 			r, _ := utf8.DecodeRuneInString(text[i:])
-			letters = append(letters, letter{unicode.ToLower(r), i, i + n})
+			letters = append(letters, letter{unicode.ToLower(r), int32(i), int32(i + n)})
 			i += n
 			continue
 		}
 		n := segment(text[i:])
-		letters = foldSegment(letters, text[i:i+n], i)
+		letters = foldSegment(letters, text[i:i+n], int32(i))
 		i += n
 	}
 	return letters
@@ -72,8 +72,8 @@ func segment(s string) int {
 }
 
 // foldSegment appends the folded characters of a segment that begins at offset.
-func foldSegment(letters []letter, s string, offset int) []letter {
-	end := offset + len(s)
+func foldSegment(letters []letter, s string, offset int32) []letter {
+	end := offset + int32(len(s))
 	if !utf8.ValidString(s) {
 		return append(letters, letter{utf8.RuneError, offset, end})
 	}
@@ -97,7 +97,7 @@ func foldSegment(letters []letter, s string, offset int) []letter {
 }
 
 // extend makes what does not show part of the character before it.
-func extend(letters []letter, offset, end int) {
+func extend(letters []letter, offset, end int32) {
 	if n := len(letters); n > 0 && letters[n-1].end >= offset {
 		letters[n-1].end = end
 	}

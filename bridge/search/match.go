@@ -23,7 +23,7 @@ func (q Query) Match(text string) []Span {
 		found := len(spans)
 		for i := range atoms {
 			if end := matchAt(term, atoms, i); end > 0 {
-				spans = append(spans, Span{atoms[i].start, atoms[end-1].end})
+				spans = append(spans, Span{int(atoms[i].start), int(atoms[end-1].end)})
 			}
 		}
 		if len(spans) == found {
@@ -46,7 +46,7 @@ func matchAt(term, atoms []atom, i int) int {
 		case a.same(want):
 			i++
 		case a.grouped != "" && a.grouped == want.key:
-			i = a.next
+			i = int(a.next)
 		default:
 			return 0
 		}
