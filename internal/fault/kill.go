@@ -10,7 +10,12 @@ import (
 )
 
 // batch is how many messages each writer adds in a round of the loops.
-const batch = 300
+func (l *Lab) batch() int {
+	if l.store != nil {
+		return 30 // it reads everything to find anything
+	}
+	return 300
+}
 
 // everyKind are the clients that write; mosquitto_pub, a process for each
 // message, is where few messages will do.
@@ -54,7 +59,7 @@ func (l *Lab) loop(ctx context.Context, harm func(context.Context, *world) error
 			return fmt.Errorf("set up: %w", err)
 		}
 		for n := range w.Rounds {
-			err := w.load(ctx, batch)
+			err := w.load(ctx, w.batch())
 			if err == nil {
 				err = harm(ctx, w)
 			}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/parley-chat/parley/internal/fault/checker"
+	"github.com/parley-chat/parley/internal/fault/database"
 	"github.com/parley-chat/parley/internal/fault/netns"
 )
 
@@ -35,6 +36,12 @@ func Rows() []*Row {
 		{"cut-loop", "network cut under load: reset, half packets, frozen", "1, 10", "0 of everything", 10, 200, cutLoop},
 		{"sigterm", "SIGTERM with 500 messages in flight", "4", "exit ≤ 10 s", 3, 20, sigterm},
 		{"power-cut", "power cut: unsynced writes lost, last one torn", "5", "200 cuts", 5, 200, powerCut},
+		{"store-kill", "the store in a database of its own: it, the server or both killed (-9) under load, started in any order", "4", "100 rounds; ready ≤ 5 s after both are up", 4, 100, onDatabase(storeKill)},
+		{"kill-loop-mongo", "kill-loop on that database", "4", "ready ≤ 5 s", 0, 40, onDatabase(killLoop)},
+		{"crash-points-mongo", "crash-points on that database", "2, 3", "every point it has, passes 1, 2 and 17; caught up ≤ 2 s after ready", 1, 3, onDatabase(crashPoints)},
+		{"store-errors", "one write in ten to that database goes wrong: no primary, cut off before, in or after, refused in part", "6", "0 of everything", 2, 40, onDatabase(storeErrors)},
+		{"store-down", "that database refuses, resets or has no primary, for 1 s and 60 s, from the third round 10 min", "6", "0 acknowledged meanwhile, not ready; 1,000 messages drained ≤ 10 s after, RSS ≤ +200 MB", 1, 2, onDatabase(storeDown)},
+		{"store-slow", "2 s for every operation of that database, then no answer at all", "7", "refused ≤ 6 s, PINGRESP p99 ≤ 1 s, 0 acknowledged without a write", 1, 4, onDatabase(storeSlow)},
 		{"damage", "files of the store damaged: tail cut off, one bit flipped", "5", "repaired, refused or true; never wrong", 6, 200, damage},
 		{"disk-full", "disk full, in half of the rounds with a kill and a start on it", "8", "reads work, nothing acknowledged, resumes ≤ 5 s after there is room, starts whole", 2, 20, diskFull},
 		{"bad-fsync", "every fsync fails; what it was about vanishes with the next power cut", "8", "nothing acknowledged meanwhile, resumes ≤ 5 s", 2, 20, badFsync},
@@ -69,6 +76,7 @@ func Rows() []*Row {
 type Lab struct {
 	Binary      string // of parley: serves, and plays devices
 	FaultBinary string // the same, built with the tag "fault"; see server.Build
+	Database    string // of the database that is killed; see database.Build
 	Client      string // the built TypeScript client, web-widget/client/dist/index.js
 	Folder      string // for the data of servers; each row makes its own below it
 	Rounds      int    // 0: as many as the row says
@@ -79,7 +87,9 @@ type Lab struct {
 
 	random *rand.Rand
 	result *Result
-	host   *netns.Host // of rows that have networks
+	store  *database.Database // of rows whose servers have theirs there
+	worlds int                // how many have been made in it
+	host   *netns.Host        // of rows that have networks
 }
 
 // Run makes the row. An error means that the run could not be made or did not

@@ -13,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/parley-chat/parley/internal/fault"
+	"github.com/parley-chat/parley/internal/fault/database"
 	"github.com/parley-chat/parley/internal/fault/server"
 )
 
@@ -64,6 +65,9 @@ func newLab(t *testing.T) fault.Lab {
 		}
 	}
 	var err error
+	if lab.Database, err = database.Build(t.Context(), folder); err != nil {
+		t.Fatal(err)
+	}
 	if lab.Client, err = filepath.Abs(filepath.Join("..", "..", fault.ClientFile)); err != nil {
 		t.Fatal(err)
 	}

@@ -11,12 +11,13 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/parley-chat/parley/internal/fault/database"
 	"github.com/parley-chat/parley/internal/fault/server"
 )
 
 // Session is one run of rows, as `parley fault` makes it.
 type Session struct {
-	Lab     Lab // FaultBinary, Client, Folder and Log are filled in
+	Lab     Lab // FaultBinary, Database, Client, Folder and Log are filled in
 	Scale   float64
 	Short   bool
 	Verbose bool
@@ -100,6 +101,9 @@ func (s *Session) prepare(ctx context.Context) (err error) {
 	}
 	if _, err := os.Stat(s.Lab.Client); err != nil {
 		return fmt.Errorf("%w: run it at the top of the source tree, after make web", err)
+	}
+	if s.Lab.Database, err = database.Build(ctx, s.Lab.Folder); err != nil {
+		return err
 	}
 	s.Lab.FaultBinary, err = server.Build(ctx, s.Lab.Folder, false, "fault")
 	return err

@@ -211,7 +211,7 @@ func (s *Server) AwaitReady(ctx context.Context) error {
 	tick := time.NewTicker(readyPoll)
 	defer tick.Stop()
 	for {
-		if s.isReady(ctx) {
+		if s.Ready(ctx) {
 			s.mu.Lock()
 			s.ready = time.Since(started)
 			s.mu.Unlock()
@@ -227,7 +227,8 @@ func (s *Server) AwaitReady(ctx context.Context) error {
 	}
 }
 
-func (s *Server) isReady(ctx context.Context) bool {
+// Ready asks /readyz once whether the server can do its work at present.
+func (s *Server) Ready(ctx context.Context) bool {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.URL()+"/readyz", http.NoBody)
 	if err != nil {
 		return false
