@@ -1,0 +1,57 @@
+package mongo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	driver "go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"github.com/parley-chat/parley"
+)
+
+// raisers is how many raise one number at once in the probe.
+const raisers = 50
+
+// probe refuses a server on which the store would lose what it acknowledged: one
+// that lets a second document have a unique key, or forgets updates that come at
+// the same time. It uses a collection of its own, and removes it.
+func (s *Store) probe(ctx context.Context) (err error) {
+	c := s.c.db.Collection("probe_" + parley.NewID(parley.PrefixEpoch))
+	defer func() { err = errors.Join(err, c.Drop(ctx)) }()
+	if _, err := c.Indexes().CreateOne(ctx, driver.IndexModel{
+		Keys: bson.D{{Key: "key", Value: 1}}, Options: options.Index().SetName("key").SetUnique(true),
+	}); err != nil {
+		return fmt.Errorf("probe the server: make a unique index: %w", err)
+	}
+	if _, err := c.InsertOne(ctx, bson.D{{Key: "key", Value: 1}, {Key: "n", Value: int64(0)}}); err != nil {
+		return fmt.Errorf("probe the server: %w", err)
+	}
+	if _, err := c.InsertOne(ctx, bson.D{{Key: "key", Value: 1}}); !driver.IsDuplicateKeyError(err) {
+		return fmt.Errorf("this server cannot be used: it does not keep unique indexes (a second document got in, %v)", err)
+	}
+	var group sync.WaitGroup
+	errs := make([]error, raisers)
+	for i := range errs {
+		group.Go(func() {
+			_, errs[i] = c.UpdateOne(ctx, bson.D{{Key: "key", Value: 1}}, bson.D{{Key: "$inc", Value: bson.D{{Key: "n", Value: int64(1)}}}})
+		})
+	}
+	group.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("probe the server: %w", err)
+	}
+	var raised struct {
+		N int64 `bson:"n"`
+	}
+	if err := c.FindOne(ctx, bson.D{{Key: "key", Value: 1}}).Decode(&raised); err != nil {
+		return fmt.Errorf("probe the server: %w", err)
+	}
+	if raised.N != raisers {
+		return fmt.Errorf("this server cannot be used: it loses updates (of %d at the same time %d were kept)", raisers, raised.N)
+	}
+	return nil
+}

@@ -1,0 +1,45 @@
+package mongo
+
+import "github.com/parley-chat/parley"
+
+const recentBytes = 8 << 20 // of a generation
+
+// recent holds the newest durable entries, so that repeats, which come soon after
+// the first, need not be looked up. It has two generations as lanes has.
+type recent struct {
+	young, old map[parley.Stream]map[identity]*parley.Entry
+	bytes      int
+}
+
+type identity struct{ sender, id string }
+
+func newRecent() *recent {
+	return &recent{young: map[parley.Stream]map[identity]*parley.Entry{}}
+}
+
+func (r *recent) get(e *parley.Entry) *parley.Entry {
+	key := identity{e.Sender, e.ID}
+	if found := r.young[e.Stream][key]; found != nil {
+		return found
+	}
+	return r.old[e.Stream][key]
+}
+
+func (r *recent) add(e parley.Entry) {
+	if r.bytes > recentBytes {
+		r.old, r.young, r.bytes = r.young, map[parley.Stream]map[identity]*parley.Entry{}, 0
+	}
+	entries := r.young[e.Stream]
+	if entries == nil {
+		entries = map[identity]*parley.Entry{}
+		r.young[e.Stream] = entries
+	}
+	entries[identity{e.Sender, e.ID}] = &e
+	r.bytes += 512 + len(e.Body) + len(e.Digest)
+}
+
+// forget drops the entries of a stream, where a delete has changed some.
+func (r *recent) forget(s parley.Stream) {
+	delete(r.young, s)
+	delete(r.old, s)
+}
