@@ -17,7 +17,7 @@ func TestRepeatsAfterDays(t *testing.T) {
 	began := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	c := &clock{at: began}
 	dir := t.TempDir()
-	s := openAt(t, dir, c)
+	s := openAt(t, dir, c.now)
 	stream := parley.MessagesOf("ste_a", "cnv_a")
 	const n = 5000 // more than the appender remembers of a stream that it has not written
 	var all []parley.Entry
@@ -40,7 +40,7 @@ func TestRepeatsAfterDays(t *testing.T) {
 			c.at = began.Add(later)
 			if opened {
 				must(t, s.Close())
-				s = openAt(t, dir, c)
+				s = openAt(t, dir, c.now)
 			}
 			again := send()
 			for i := range again {

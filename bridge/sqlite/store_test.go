@@ -6,6 +6,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
 	"github.com/parley-chat/parley"
 	"github.com/parley-chat/parley/bridge"
 	"github.com/parley-chat/parley/bridge/sqlite"
@@ -16,6 +19,10 @@ func TestContract(t *testing.T) {
 	storetest.Run(t, func(t *testing.T, dir string) bridge.Store { return open(t, dir) })
 }
 
+func TestRest(t *testing.T) {
+	storetest.RunRest(t, func(t *testing.T, dir string, now func() time.Time) storetest.Rest { return openAt(t, dir, now) })
+}
+
 // open opens a store that the test closes, or does not need closed.
 func open(t testing.TB, dir string) *sqlite.Store {
 	t.Helper()
@@ -24,6 +31,39 @@ func open(t testing.TB, dir string) *sqlite.Store {
 		t.Fatal(err)
 	}
 	return s
+}
+
+// clock is a time that a test sets.
+type clock struct{ at time.Time }
+
+func (c *clock) now() time.Time { return c.at }
+
+func openAt(t *testing.T, dir string, now func() time.Time) *sqlite.Store {
+	t.Helper()
+	s, err := sqlite.Open(t.Context(), sqlite.Options{Dir: dir, Now: now})
+	must(t, err)
+	return s
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func mustRefuse(t *testing.T, err error, code parley.Code) {
+	t.Helper()
+	if err == nil || parley.ErrorOf(err).Code != code {
+		t.Errorf("error %v, want code %s", err, code)
+	}
+}
+
+func equal(t *testing.T, what string, got, want any) {
+	t.Helper()
+	if d := cmp.Diff(want, got, cmpopts.EquateEmpty()); d != "" {
+		t.Errorf("%s (-want +got):\n%s", what, d)
+	}
 }
 
 func message(sender, id, text string) parley.Entry {

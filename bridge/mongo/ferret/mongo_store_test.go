@@ -1,9 +1,8 @@
 package ferret_test
 
 import (
-	"context"
-	"net/url"
 	"testing"
+	"time"
 
 	"github.com/parley-chat/parley/bridge"
 	"github.com/parley-chat/parley/bridge/mongo"
@@ -14,6 +13,13 @@ import (
 func TestContract(t *testing.T) {
 	servers := map[string]string{}
 	storetest.Run(t, func(t *testing.T, dir string) bridge.Store { return openStore(t, databaseOf(t, servers, dir)) })
+}
+
+func TestRest(t *testing.T) {
+	servers := map[string]string{}
+	storetest.RunRest(t, func(t *testing.T, dir string, now func() time.Time) storetest.Rest {
+		return openWith(t, mongo.Options{URI: databaseOf(t, servers, dir), Now: now})
+	})
 }
 
 // databaseOf returns the database that dir stands for, a new one if there is none.
@@ -30,12 +36,15 @@ func databaseOf(t *testing.T, servers map[string]string, dir string) string {
 // openStore opens a store that the test closes.
 func openStore(t testing.TB, uri string) *mongo.Store {
 	t.Helper()
-	s, err := mongo.Open(t.Context(), mongo.Options{URI: uri, NoProbe: true})
+	return openWith(t, mongo.Options{URI: uri})
+}
+
+func openWith(t testing.TB, o mongo.Options) *mongo.Store {
+	t.Helper()
+	o.NoProbe = true
+	s, err := mongo.Open(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return s
 }
-
-var _ = context.Background
-var _ = url.Parse
