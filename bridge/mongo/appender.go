@@ -17,7 +17,8 @@ const (
 	batchBytes   = 8 << 20 // of one insert, about
 	heldJobs     = 8192    // jobs that have been taken; more wait in the queue
 	heldBytes    = 64 << 20
-	questions    = 16               // that are asked at once
+	asking       = 16               // questions that are asked at once
+	asked        = 64               // questions of a round: the others wait, so that what is decided gets on
 	standStill   = 10 * time.Second // how long server time waits for an entry that is unresolved
 )
 
@@ -214,21 +215,35 @@ func (a *appender) decideAll() {
 			undecided = append(undecided, l)
 		}
 	}
+	room := asked
 	for len(undecided) > 0 && a.store.ctx.Err() == nil {
-		var asking []*lane
-		var asked []question
+		var lanes []*lane
+		var questions []question
 		for _, l := range undecided {
-			if q := a.advance(l); q != nil {
-				asking, asked = append(asking, l), append(asked, q)
+			q := a.advance(l)
+			switch {
+			case q != nil && room > 0:
+				lanes, questions, room = append(lanes, l), append(questions, q), room-1
+			case q != nil:
+				a.putOff(l)
 			}
 		}
-		for i, err := range a.ask(asked) {
+		for i, err := range a.ask(questions) {
 			if err != nil {
-				a.drop(asking[i], unavailable(err))
+				a.drop(lanes[i], unavailable(err))
+			} else {
+				lanes[i].jobs[0].moved()
 			}
 		}
-		undecided = asking
+		undecided = lanes
 	}
+}
+
+// putOff lets a lane come first in the next round.
+func (a *appender) putOff(l *lane) {
+	i := slices.Index(a.active, l)
+	copy(a.active[1:i+1], a.active[:i])
+	a.active[0] = l
 }
 
 // advance decides entries of a lane until one is staged, none is left, or
@@ -247,11 +262,11 @@ func (a *appender) advance(l *lane) question {
 }
 
 // ask answers questions, several at once.
-func (a *appender) ask(asked []question) []error {
-	errs := make([]error, len(asked))
+func (a *appender) ask(questions []question) []error {
+	errs := make([]error, len(questions))
 	var group sync.WaitGroup
-	slots := make(chan struct{}, questions)
-	for i, q := range asked {
+	slots := make(chan struct{}, asking)
+	for i, q := range questions {
 		slots <- struct{}{}
 		group.Go(func() {
 			defer func() { <-slots }()

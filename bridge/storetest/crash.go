@@ -78,9 +78,13 @@ func crashWriter(st bridge.Store, n int, w io.Writer) error {
 // Crash kills a process that appends, with SIGKILL and at random moments, and
 // checks after each kill that every entry it acknowledged is there exactly once,
 // with the seq that was told, and that the seqs are dense. TestMain has to call
-// ChildMain first.
-func Crash(t *testing.T, open func(t *testing.T, dir string) bridge.Store) {
+// ChildMain first. What prepare does, if it is there, is done before the first
+// child starts: a store that is not a folder says there where it is.
+func Crash(t *testing.T, open func(t *testing.T, dir string) bridge.Store, prepare ...func(dir string)) {
 	dir := t.TempDir()
+	for _, do := range prepare {
+		do(dir)
+	}
 	acked := map[crashKey]int64{}
 	rounds := crashRounds * Scale()
 	for round := range rounds {

@@ -42,6 +42,9 @@ func openStore(t testing.TB, uri string) *mongo.Store {
 func openWith(t testing.TB, o mongo.Options) *mongo.Store {
 	t.Helper()
 	o.NoProbe = true
+	if o.Commands == nil {
+		o.Commands = newMonitor(t).command
+	}
 	s, err := mongo.Open(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
