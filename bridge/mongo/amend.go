@@ -110,9 +110,9 @@ func (s *Store) note(ctx context.Context, deletes []*entryDoc) error {
 }
 
 // blank takes the bodies from the targets of deletes that are durable, and from
-// the targets' edits. Then nothing is left to be remembered about them.
+// the targets' edits, and the targets from the search index. Then nothing is left to be remembered about them.
 func (s *Store) blank(ctx context.Context, deletes []*entryDoc) error {
-	models := make([]driver.WriteModel, len(deletes))
+	models, gone := make([]driver.WriteModel, len(deletes)), make([]driver.WriteModel, len(deletes))
 	for i, d := range deletes {
 		models[i] = driver.NewUpdateManyModel().SetFilter(bson.D{
 			field("stream", d.Stream), field("seq", bson.D{{Key: "$lt", Value: d.Seq}}),
@@ -120,7 +120,11 @@ func (s *Store) blank(ctx context.Context, deletes []*entryDoc) error {
 				bson.D{field("seq", d.Target)},
 				bson.D{field("target", d.Target), field("type", string(parley.EntryEdit))},
 			}),
-		}).SetUpdate(set(field("body", []byte("{}")), field("redacted", true)))
+		}).SetUpdate(redact())
+		gone[i] = driver.NewDeleteManyModel().SetFilter(bson.D{field("stream", d.Stream), field("seq", d.Target)})
+	}
+	if _, err := s.c.documents.BulkWrite(ctx, gone, options.BulkWrite().SetOrdered(false)); err != nil {
+		return err
 	}
 	if _, err := s.c.entries.BulkWrite(ctx, models, options.BulkWrite().SetOrdered(false)); err != nil {
 		return err

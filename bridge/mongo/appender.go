@@ -25,9 +25,8 @@ const (
 // appender is the one goroutine that gives entries their place and inserts them.
 // Everything in it belongs to that goroutine.
 type appender struct {
-	store  *Store
-	lanes  *lanes
-	recent *recent
+	store *Store
+	lanes *lanes
 
 	active  []*lane // those with something to do, in the order of turns
 	jobs    int     // in the lanes
@@ -43,7 +42,7 @@ type appender struct {
 }
 
 func newAppender(s *Store) *appender {
-	return &appender{store: s, lanes: newLanes(), recent: newRecent(), watched: s.newest.Load()}
+	return &appender{store: s, lanes: newLanes(), watched: s.newest.Load()}
 }
 
 func (a *appender) run() {

@@ -16,7 +16,7 @@ type collections struct {
 	meta, secrets                *driver.Collection
 	entries, deletes             *driver.Collection
 	conversations, registers     *driver.Collection
-	readers                      *driver.Collection
+	readers, cuts, documents     *driver.Collection
 	sessions, cursors            *driver.Collection
 	sites, accounts, revocations *driver.Collection
 }
@@ -27,7 +27,7 @@ func collectionsOf(db *driver.Database) collections {
 		meta: db.Collection("meta"), secrets: db.Collection("secrets"),
 		entries: db.Collection("entries"), deletes: db.Collection("deletes"),
 		conversations: db.Collection("conversations"), registers: db.Collection("registers"),
-		readers:  db.Collection("readers"),
+		readers: db.Collection("readers"), cuts: db.Collection("cuts"), documents: db.Collection("documents"),
 		sessions: db.Collection("sessions"), cursors: db.Collection("cursors"),
 		sites: db.Collection("sites"), accounts: db.Collection("accounts"), revocations: db.Collection("revocations"),
 	}
@@ -68,6 +68,8 @@ func (c collections) indexes() []index {
 		{c.conversations, "visitor_changed", up("site", "visitor", "changed"), false, false},
 		{c.conversations, "assignee_changed", up("site", "assignee", "changed"), false, false},
 		{c.conversations, "status_changed", up("site", "status", "changed"), false, false},
+		{c.documents, "tokens", up("tokens", "scope", "-_id"), false, false},
+		{c.documents, "entry", up("stream", "seq"), false, false},
 		{c.registers, "user", up("site", "user", "-version"), false, false},
 		{c.sessions, "ends", up("ends"), false, false},
 		{c.sites, "key", up("key"), true, true},

@@ -28,6 +28,7 @@ type conversationDoc struct {
 	VisitorName  string    `bson:"visitor_name"`
 	AssigneeName string    `bson:"assignee_name"`
 	Head         int64     `bson:"head"`
+	First        int64     `bson:"first"`
 	Control      int64     `bson:"control"`
 	Count        int64     `bson:"count"`
 	Opened       int64     `bson:"opened"`
@@ -61,7 +62,7 @@ func key(names ...string) string {
 func conversationDocOf(c *parley.Conversation) conversationDoc {
 	d := conversationDoc{
 		ID: key(c.Site, c.ID), Site: c.Site, Name: c.ID, Status: string(c.Status), Visitor: c.Visitor, Assignee: c.Assignee,
-		VisitorName: c.VisitorName, AssigneeName: c.AssigneeName, Head: c.Head, Control: c.Control, Count: c.Count,
+		VisitorName: c.VisitorName, AssigneeName: c.AssigneeName, Head: c.Head, First: c.First, Control: c.Control, Count: c.Count,
 		Opened: c.OpenedAt, Updated: c.UpdatedAt, Changed: c.ChangedAt, LastText: c.LastText, LastSeq: c.LastSeq,
 		AgentRead: c.AgentRead, Marks: []markDoc{},
 	}
@@ -74,7 +75,7 @@ func conversationDocOf(c *parley.Conversation) conversationDoc {
 func (d *conversationDoc) conversation() parley.Conversation {
 	c := parley.Conversation{
 		Site: d.Site, ID: d.Name, Status: parley.Status(d.Status), Visitor: d.Visitor, Assignee: d.Assignee,
-		VisitorName: d.VisitorName, AssigneeName: d.AssigneeName, Head: d.Head, Control: d.Control, Count: d.Count,
+		VisitorName: d.VisitorName, AssigneeName: d.AssigneeName, Head: d.Head, First: d.First, Control: d.Control, Count: d.Count,
 		OpenedAt: d.Opened, UpdatedAt: d.Updated, ChangedAt: d.Changed, LastText: d.LastText, LastSeq: d.LastSeq,
 		AgentRead: d.AgentRead,
 	}
@@ -107,39 +108,69 @@ type readerDoc struct {
 // see bridge.Store. The position is written last: a crash in between makes a
 // reader do again what it has done.
 func (s *Store) SaveConversations(ctx context.Context, rows []parley.Conversation, position int64) error {
-	newest := make(map[string]int, len(rows))
-	var docs []row
+	place := make(map[string]int, len(rows))
+	var docs []conversationDoc
+	var streams []string
 	for i := range rows {
 		if rows[i].Site == "" {
 			return fmt.Errorf("save conversation: %w", errEmptySite)
 		}
 		d := conversationDocOf(&rows[i])
-		document, err := documentOf(d)
-		if err != nil {
-			return fmt.Errorf("save conversation: %w", err)
-		}
-		r := row{id: d.ID, older: bson.D{field("head", bson.D{{Key: "$lte", Value: d.Head}})}, document: document}
-		if at, twice := newest[d.ID]; !twice {
-			newest[d.ID] = len(docs)
-			docs = append(docs, r)
-		} else if head := docs[at].older[0].Value.(bson.D)[0].Value.(int64); d.Head >= head {
-			docs[at] = r
+		if at, twice := place[d.ID]; !twice {
+			place[d.ID] = len(docs)
+			docs, streams = append(docs, d), append(streams, string(rows[i].Stream()))
+		} else if d.Head >= docs[at].Head {
+			docs[at] = d
 		}
 	}
+	s.cutting.Lock()
+	defer s.cutting.Unlock()
 	return s.retry(ctx, "save conversations", func(ctx context.Context) error {
 		if len(docs) > 0 {
-			if err := s.saveRows(ctx, s.c.conversations, docs); err != nil {
+			if err := s.saveConversations(ctx, docs, streams); err != nil {
 				return err
 			}
 		}
-		_, err := s.c.readers.UpdateOne(ctx, bson.D{field("_id", conversationReader)}, set(field("at", position)), options.UpdateOne().SetUpsert(true))
-		return err
+		return s.saveReader(ctx, conversationReader, position)
 	})
+}
+
+// saveConversations writes rows. It knows where the messages begin better than
+// its caller may.
+func (s *Store) saveConversations(ctx context.Context, docs []conversationDoc, streams []string) error {
+	firsts, err := s.firsts(ctx, streams)
+	if err != nil {
+		return err
+	}
+	rows := make([]row, len(docs))
+	for i, d := range docs {
+		if d.First = max(d.First, firsts[streams[i]]); d.LastSeq < d.First {
+			d.LastText = ""
+		}
+		document, err := documentOf(d)
+		if err != nil {
+			return err
+		}
+		rows[i] = row{id: d.ID, older: bson.D{
+			field("head", bson.D{{Key: "$lte", Value: d.Head}}), field("first", bson.D{{Key: "$lte", Value: d.First}}),
+		}, document: document}
+	}
+	return s.saveRows(ctx, s.c.conversations, rows)
+}
+
+// saveReader notes how far a reader of the log is.
+func (s *Store) saveReader(ctx context.Context, name string, position int64) error {
+	_, err := s.c.readers.UpdateOne(ctx, bson.D{field("_id", name)}, set(field("at", position)), options.UpdateOne().SetUpsert(true))
+	return err
 }
 
 // ProjectedTo returns the position of the last SaveConversations, 0 if none.
 func (s *Store) ProjectedTo(ctx context.Context) (int64, error) {
-	r, err := one[readerDoc](ctx, s, s.c.readers, bson.D{field("_id", conversationReader)})
+	return s.readerAt(ctx, conversationReader)
+}
+
+func (s *Store) readerAt(ctx context.Context, name string) (int64, error) {
+	r, err := one[readerDoc](ctx, s, s.c.readers, bson.D{field("_id", name)})
 	if err != nil || r == nil {
 		return 0, err
 	}

@@ -57,7 +57,7 @@ func (a *appender) decide(l *lane) question {
 // first returns the entry with the sender and id of e where that is known without
 // asking, or very likely there.
 func (a *appender) first(l *lane, e *parley.Entry) (*parley.Entry, question) {
-	if found := a.recent.get(e); found != nil {
+	if found := a.store.recent.get(e); found != nil {
 		return found, nil
 	}
 	if !l.facts.looked && l.complete && !a.lanes.isNew(l, e) {

@@ -86,6 +86,9 @@ func (s *Store) Head(ctx context.Context, stream parley.Stream) (parley.Head, er
 	}
 	h := parley.Head{Epoch: s.epoch}
 	newest, err := s.newestOf(ctx, stream)
+	if err == nil && newest != nil && newest.Seq > 1 { // what cannot be cut was not
+		h.First, err = s.first(ctx, stream)
+	}
 	if err != nil {
 		return parley.Head{}, fmt.Errorf("read head: %w", err)
 	}

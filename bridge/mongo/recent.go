@@ -1,12 +1,17 @@
 package mongo
 
-import "github.com/parley-chat/parley"
+import (
+	"sync"
+
+	"github.com/parley-chat/parley"
+)
 
 const recentBytes = 8 << 20 // of a generation
 
 // recent holds the newest durable entries, so that repeats, which come soon after
 // the first, need not be looked up. It has two generations as lanes has.
 type recent struct {
+	mu         sync.Mutex
 	young, old map[parley.Stream]map[identity]*parley.Entry
 	bytes      int
 }
@@ -18,6 +23,8 @@ func newRecent() *recent {
 }
 
 func (r *recent) get(e *parley.Entry) *parley.Entry {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	key := identity{e.Sender, e.ID}
 	if found := r.young[e.Stream][key]; found != nil {
 		return found
@@ -26,6 +33,11 @@ func (r *recent) get(e *parley.Entry) *parley.Entry {
 }
 
 func (r *recent) add(e parley.Entry) {
+	if e.Type == parley.EntryEdit {
+		return // a cut of an older message may take its body meanwhile
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if r.bytes > recentBytes {
 		r.old, r.young, r.bytes = r.young, map[parley.Stream]map[identity]*parley.Entry{}, 0
 	}
@@ -38,8 +50,10 @@ func (r *recent) add(e parley.Entry) {
 	r.bytes += 512 + len(e.Body) + len(e.Digest)
 }
 
-// forget drops the entries of a stream, where a delete has changed some.
+// forget drops the entries of a stream, where a delete or a cut has changed some.
 func (r *recent) forget(s parley.Stream) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	delete(r.young, s)
 	delete(r.old, s)
 }

@@ -67,6 +67,8 @@ type Store struct {
 	accounts    sync.Mutex // one change of sites and accounts at a time
 	newest      atomic.Int64
 	redactions  redactions
+	recent      *recent
+	cutting     sync.Mutex // one cut, or save of what a cut changes, at a time
 
 	appends  chan *job     // holds queueLength; when it is full, callers wait
 	closing  chan struct{} // closed by Close: no new calls
@@ -102,7 +104,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	}
 	s := &Store{
 		logger: o.Logger, now: o.Now, attempt: o.Attempt, client: client, c: collectionsOf(client.Database(database)),
-		appends: make(chan *job, queueLength), closing: make(chan struct{}), appended: make(chan struct{}),
+		recent: newRecent(), appends: make(chan *job, queueLength), closing: make(chan struct{}), appended: make(chan struct{}),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	if err := s.start(ctx, o); err != nil {
@@ -125,6 +127,9 @@ func (s *Store) start(ctx context.Context, o Options) error {
 		return err
 	}
 	if err := s.loadNewest(ctx); err != nil {
+		return err
+	}
+	if err := s.renewIndex(ctx); err != nil {
 		return err
 	}
 	if err := s.finishDeletes(ctx); err != nil {

@@ -88,10 +88,10 @@ func (a *appender) told(l *lane) {
 	}
 	for _, d := range l.unwatched {
 		if d.Type == string(parley.EntryDelete) {
-			a.recent.forget(l.stream)
+			a.store.recent.forget(l.stream)
 		}
 		a.lanes.advance(l, d)
-		a.recent.add(a.store.redactions.apply(d.entry()))
+		a.store.recent.add(a.store.redactions.apply(d.entry()))
 	}
 	l.unwatched = nil
 	if own == nil {
