@@ -46,7 +46,7 @@ func (s *Store) append(ctx context.Context, j *appendJob) error {
 }
 
 // appendJob is one Append on its way through the appender. A job without
-// answers asks whether the journal can be written, or for a new segment.
+// answers asks whether the journal has room, or for a new segment.
 type appendJob struct {
 	stream    parley.Stream
 	expect    int64
@@ -54,6 +54,7 @@ type appendJob struct {
 	abandoned <-chan struct{}   // closed when the caller has given up
 	done      chan error        // holds one
 
+	probe   bool
 	rotate  bool
 	rotated uint64 // newest batch before the new segment
 }

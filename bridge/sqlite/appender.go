@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/parley-chat/parley"
@@ -30,7 +31,8 @@ type appender struct {
 	record  []byte
 	at      int64 // server time of the running batch
 
-	suspect bool // the journal needs a new segment before anything else
+	lacking int64 // bytes that the journal had no space for, 0 if it takes everything
+	suspect bool  // the journal needs a new segment before anything else
 	backoff time.Duration
 	retryAt time.Time // when to try to begin it
 }
@@ -131,11 +133,15 @@ func (a *appender) commit() {
 		a.failed(err)
 		return
 	}
+	if err := a.reserve(); err != nil {
+		a.failed(err)
+		return
+	}
 	probe := false
 	decided := a.jobs[:0]
 	for _, j := range a.jobs {
 		if j.stream == "" {
-			probe = probe || !j.rotate
+			probe = probe || j.probe && s.intake.failing.Load()
 		} else if err := a.decide(j); err != nil {
 			j.done <- err
 			continue
@@ -143,7 +149,7 @@ func (a *appender) commit() {
 		decided = append(decided, j)
 	}
 	a.jobs = decided
-	if len(a.fresh) == 0 && !probe { // duplicates of what is durable, and refusals
+	if len(a.fresh) == 0 && !probe { // duplicates of what is durable, refusals, and those who asked for room
 		a.answer(nil)
 		return
 	}
@@ -193,7 +199,10 @@ func (a *appender) stage(k *known, e *parley.Entry, hash uint64) *parley.Entry {
 
 func (a *appender) committed(number uint64) {
 	s := a.store
-	s.intake.failing.Store(false)
+	if a.lacking == 0 || a.log.Reserve(a.lacking) == nil { // what is small may fit where other things do not
+		a.lacking = 0
+		s.intake.failing.Store(false)
+	}
 	s.counters.committed(len(a.jobs), len(a.fresh))
 	s.pending.add(batch{number: number, entries: a.fresh, bytes: len(a.record)}, a.touched)
 	for _, k := range a.touched {
@@ -234,6 +243,7 @@ func (a *appender) failed(err error) {
 	s.intake.failing.Store(true)
 	s.counters.failures.Add(1)
 	if errors.Is(err, journal.ErrFull) {
+		a.lacking = max(a.lacking, int64(len(a.record)), spareRoom)
 		err = s.explain(err)
 		s.logger.Error("append failed", "callers", len(a.jobs), "entries", len(a.fresh), "error", err)
 		a.answer(unavailable(err))
@@ -254,6 +264,32 @@ func (a *appender) rotate() (err error) {
 			return err
 		}
 	}
+	return nil
+}
+
+// spareRoom is how much the journal must be able to take for the store to call
+// itself ready.
+const spareRoom = 256 << 10
+
+// reserve looks for that room, if a job asks for it, and answers that job where
+// there is none: what else is to be appended may be small enough.
+func (a *appender) reserve() error {
+	probes := func(j *appendJob) bool { return j.probe }
+	if !slices.ContainsFunc(a.jobs, probes) {
+		return nil
+	}
+	err := a.log.Reserve(max(a.lacking, spareRoom))
+	if !errors.Is(err, journal.ErrFull) {
+		return err
+	}
+	a.lacking = max(a.lacking, spareRoom)
+	a.store.intake.failing.Store(true)
+	a.jobs = slices.DeleteFunc(a.jobs, func(j *appendJob) bool {
+		if j.probe {
+			j.done <- unavailable(a.store.explain(err))
+		}
+		return j.probe
+	})
 	return nil
 }
 

@@ -49,6 +49,7 @@ func (w *writer) applyPending() bool {
 		return false
 	}
 	s.health.failing.Store(false)
+	s.health.behind.Store(nil)
 	s.counters.applied.Add(int64(len(entries)))
 	w.pages += 4 + bytes/2048 + 3*w.streamsIn(entries)
 	s.pending.setApplied(last)
@@ -258,6 +259,9 @@ func (w *writer) applyFailed(entries int, err error) {
 	s.logger.Error("apply failed, the journal keeps the entries", "entries", entries, "error", err)
 	switch classify(err) {
 	case failureFull:
+		if entries > 0 {
+			s.health.behind.Store(&err)
+		}
 	case failureSuspect:
 		w.suspend(err, firstBackoff)
 	default: // a refusal contradicts what the appender decided

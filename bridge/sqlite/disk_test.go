@@ -54,12 +54,16 @@ func TestDiskFull(t *testing.T) {
 		}
 	}
 	checkTemporary(t, err)
-	for range 20 { // a full disk stays full
+	for i := range 20 { // a full disk stays full
 		checkTemporary(t, send(stored))
+		if i%2 == 0 { // what is small may still fit
+			_, _ = s.Append(t.Context(), "ste_a/c/cnv_b/messages", []parley.Entry{message("vis_a", fmt.Sprintf("msg_s%04d", i), "x")}, parley.ExpectAny)
+		}
+		checkNoSpace(t, s)
 	}
-	if err := s.Ready(t.Context()); err != nil && !strings.Contains(err.Error(), "no space") {
-		t.Errorf("not ready, but the reason does not name the space: %v", err)
-	}
+	small, err := s.Head(t.Context(), "ste_a/c/cnv_b/messages")
+	must(t, err)
+	watched -= int(small.Seq)
 	checkCount(t, s, stream, stored)
 	if watched != stored {
 		t.Errorf("watched %d, stored %d", watched, stored)
@@ -118,6 +122,34 @@ func TestDamageWhileOpen(t *testing.T) {
 	checkTemporary(t, send(1000))
 	if err := s.Ready(t.Context()); err == nil || !strings.Contains(err.Error(), "damaged") {
 		t.Errorf("ready with a damaged file: %v", err)
+	}
+}
+
+// TestReadyOnAFullDisk fills the disk of a store that has nothing to do.
+func TestReadyOnAFullDisk(t *testing.T) {
+	disk := smallDisk(t, 8<<20)
+	s := open(t, filepath.Join(disk, "data"))
+	defer func() { must(t, s.Close()) }()
+	must(t, s.Ready(t.Context()))
+	for i := range 20 { // the room that it has seen to is used up
+		_, err := s.Append(t.Context(), "ste_a/c/cnv_a/messages", []parley.Entry{message("vis_a", fmt.Sprintf("msg_%04d", i), strings.Repeat("x", 12<<10))}, parley.ExpectAny)
+		must(t, err)
+	}
+	ballast := filepath.Join(disk, "ballast")
+	if err := os.WriteFile(ballast, make([]byte, 8<<20), 0o600); !errors.Is(err, syscall.ENOSPC) {
+		t.Fatalf("the disk is not full: %v", err)
+	}
+	for range 3 {
+		checkNoSpace(t, s)
+	}
+	must(t, os.Remove(ballast))
+	waitReady(t, s)
+}
+
+func checkNoSpace(t *testing.T, s *sqlite.Store) {
+	t.Helper()
+	if err := s.Ready(t.Context()); err == nil || !strings.Contains(err.Error(), "no space") {
+		t.Errorf("on a full disk it is ready: %v", err)
 	}
 }
 

@@ -77,6 +77,7 @@ func (s *Store) explain(err error) error {
 type health struct {
 	failing   atomic.Bool           // the last transaction, or batch, failed
 	down      atomic.Pointer[error] // why no transaction is tried, nil if they are
+	behind    atomic.Pointer[error] // why what is journaled does not get into the tables, nil if it does
 	final     atomic.Bool           // down for good: the database is damaged
 	busySince atomic.Int64          // Unix nanoseconds since when a transaction runs, 0 if none
 }

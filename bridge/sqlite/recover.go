@@ -71,6 +71,7 @@ func (w *writer) recover() {
 	}
 	w.retryIn(0)
 	s.counters.recoveries.Add(1)
+	s.health.behind.Store(nil) // it will be tried again
 	s.health.down.Store(nil)
 	s.logger.Info("store is up again")
 }

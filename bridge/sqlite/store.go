@@ -158,8 +158,9 @@ func (s *Store) Epoch() string { return s.epoch }
 // fn may keep the slice, but readers share it: it must not be changed.
 func (s *Store) Watch(fn func(entries []parley.Entry)) { s.watch.Store(&fn) }
 
-// Ready reports whether writes are possible right now: nil, or the reason. After
-// a failed write it tries a small one.
+// Ready reports whether writes are possible right now: nil, or the reason. There
+// has to be room in the journal; after a failed write as much as that wanted, and
+// then a small one is tried.
 func (s *Store) Ready(ctx context.Context) error {
 	now := time.Now()
 	for _, h := range []*health{&s.intake, &s.health} {
@@ -167,10 +168,11 @@ func (s *Store) Ready(ctx context.Context) error {
 			return err
 		}
 	}
-	if s.intake.failing.Load() {
-		if err := s.append(ctx, &appendJob{abandoned: ctx.Done(), done: make(chan error, 1)}); err != nil {
-			return err
-		}
+	if err := s.append(ctx, &appendJob{probe: true, abandoned: ctx.Done(), done: make(chan error, 1)}); err != nil {
+		return err
+	}
+	if err := s.health.behind.Load(); err != nil {
+		return unavailable(*err)
 	}
 	if !s.health.failing.Load() {
 		return nil

@@ -150,6 +150,15 @@ func (j *Journal) makeRoom(n int64) error {
 			return err
 		}
 	}
+	return j.Reserve(n)
+}
+
+// Reserve sees to it that the present segment has room for n bytes. It fails as
+// Append does.
+func (j *Journal) Reserve(n int64) error {
+	if j.suspect {
+		return ErrSuspect
+	}
 	for j.offset+n > j.size {
 		if err := j.grow(); err != nil {
 			return err
