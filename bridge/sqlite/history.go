@@ -117,7 +117,8 @@ func (w *writer) cut(stream parley.Stream, first int64) error {
 }
 
 // blank takes the bodies of what was written from a position to another, and of
-// the edits of those messages wherever they are.
+// the edits of those messages wherever they are, and with them what the search
+// finds it by.
 func (w *writer) blank(id int64, stream parley.Stream, from, to int64) error {
 	var written []parley.Entry
 	err := w.each(`SELECT `+entryColumns+` FROM entries e WHERE e.stream = ?1 AND NOT e.redacted
@@ -131,6 +132,11 @@ func (w *writer) blank(id int64, stream parley.Stream, from, to int64) error {
 	})
 	if err != nil {
 		return err
+	}
+	for i := range written {
+		if err := w.forgetDocument(id, written[i].Seq); err != nil {
+			return err
+		}
 	}
 	return w.redact(id, written)
 }

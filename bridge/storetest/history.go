@@ -6,6 +6,7 @@ import (
 	"math"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -22,6 +23,7 @@ func (s suite) testHistory(t *testing.T) {
 	t.Run("is cut in long streams", s.historyLong)
 	t.Run("is cut while others append", s.historyRace)
 	t.Run("is cut in the row of its conversation", s.historyRow)
+	t.Run("is cut in the search index", s.historySearch)
 }
 
 // amended is a stream with messages 2, 3, 4 and 8, of which 2 was edited twice, 3
@@ -255,6 +257,28 @@ func (s suite) historyRow(t *testing.T) {
 	check("without it")
 	save(old)
 	check("after one from before the cuts")
+}
+
+// historySearch looks for what was cut until it is not found any more.
+func (s suite) historySearch(t *testing.T) {
+	st := s.store(t)
+	var docs []bridge.Document
+	for i := range 4 {
+		e := mustAppend(t, st, stream, text("vis_1", fmt.Sprintf("msg_%04d", i), "hello"))[0]
+		docs = append(docs, doc(stream, e.Seq, e.At, "hello"))
+	}
+	saveDocs(t, st, 1, docs...)
+	equal(t, "found", len(findDocs(t, st, query("hello"))), len(docs))
+	mustCut(t, st, stream, 4, 4)
+	ctx := testContext(t)
+	for len(findDocs(t, st, query("hello"))) > 1 {
+		select {
+		case <-ctx.Done():
+			t.Fatal("what was cut is still found")
+		case <-time.After(time.Millisecond):
+		}
+	}
+	equal(t, "found after the cut", findDocs(t, st, query("hello")), foundOf(docs[3]))
 }
 
 // StepCut cuts the store and the model at a random position, and fails rt where
