@@ -9,6 +9,13 @@ import (
 	"github.com/parley-chat/parley"
 )
 
+const (
+	saveSite = `INSERT INTO sites (id, key, name, origins) VALUES (?, ?, ?, ?)
+		ON CONFLICT (id) DO UPDATE SET key = excluded.key, name = excluded.name, origins = excluded.origins`
+	saveAccount = `INSERT INTO accounts (site, id, email, name, role, password) VALUES (?, ?, ?, ?, ?, ?)
+		ON CONFLICT (site, id) DO UPDATE SET email = excluded.email, name = excluded.name, role = excluded.role, password = excluded.password`
+)
+
 // PutSite writes a site, new or changed. A key that another site has is refused
 // with CodeConflict.
 func (s *Store) PutSite(ctx context.Context, site parley.Site) error {
@@ -21,9 +28,7 @@ func (s *Store) PutSite(ctx context.Context, site parley.Site) error {
 	}
 	return s.put(ctx, "save site", "another site has this key",
 		`SELECT 1 FROM sites WHERE key = ? AND id <> ?`, []any{site.Key, site.ID},
-		`INSERT INTO sites (id, key, name, origins) VALUES (?, ?, ?, ?)
-		ON CONFLICT (id) DO UPDATE SET key = excluded.key, name = excluded.name, origins = excluded.origins`,
-		[]any{site.ID, site.Key, site.Name, string(origins)})
+		saveSite, []any{site.ID, site.Key, site.Name, string(origins)})
 }
 
 // PutAccount writes an account, new or changed. An email that another account of
@@ -34,9 +39,7 @@ func (s *Store) PutAccount(ctx context.Context, a parley.Account) error {
 	}
 	return s.put(ctx, "save account", "another account has this email",
 		`SELECT 1 FROM accounts WHERE site = ? AND email = ? AND id <> ?`, []any{a.Site, a.Email, a.ID},
-		`INSERT INTO accounts (site, id, email, name, role, password) VALUES (?, ?, ?, ?, ?, ?)
-		ON CONFLICT (site, id) DO UPDATE SET email = excluded.email, name = excluded.name, role = excluded.role, password = excluded.password`,
-		[]any{a.Site, a.ID, a.Email, a.Name, string(a.Role), a.PasswordHash})
+		saveAccount, []any{a.Site, a.ID, a.Email, a.Name, string(a.Role), a.PasswordHash})
 }
 
 // put writes a row unless the query taken finds one that stands against it.

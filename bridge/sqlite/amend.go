@@ -115,6 +115,9 @@ func (t *tail) takesFrom(seq int64) bool {
 	return slices.ContainsFunc(t.deletes, func(d deletion) bool { return slices.Contains(d.redacted, seq) })
 }
 
+// setTarget notes what an edit or a delete is about.
+const setTarget = `UPDATE entries SET target = ? WHERE stream = ? AND seq = ?`
+
 // amend notes what an edit or a delete, whose row is there, is about. For a
 // delete it takes the body from the message and from all edits that came before.
 func (w *writer) amend(stream int64, e *parley.Entry) error {
@@ -122,7 +125,7 @@ func (w *writer) amend(stream int64, e *parley.Entry) error {
 	if !ok {
 		return nil
 	}
-	if _, err := w.exec(`UPDATE entries SET target = ? WHERE stream = ? AND seq = ?`, target, stream, e.Seq); err != nil {
+	if _, err := w.exec(setTarget, target, stream, e.Seq); err != nil {
 		return err
 	}
 	if e.Type != parley.EntryDelete {

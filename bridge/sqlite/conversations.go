@@ -42,13 +42,7 @@ func (s *Store) SaveConversations(ctx context.Context, rows []parley.Conversatio
 	rows = slices.Clone(rows) // a caller that gives up may use its slice again
 	err := s.doLazily(ctx, len(rows)+1, workFunc(func(w *writer) error {
 		for i := range rows {
-			c := &rows[i]
-			marks, err := json.Marshal(c.Marks)
-			if err != nil {
-				return err
-			}
-			if _, err := w.exec(saveConversation, c.Site, c.ID, string(c.Status), c.Visitor, c.Assignee, c.VisitorName, c.AssigneeName,
-				c.Head, c.Control, c.Count, c.OpenedAt, c.UpdatedAt, c.ChangedAt, c.AgentRead, string(marks), c.LastSeq, c.First, string(c.Stream()), c.LastText); err != nil {
+			if err := w.saveConversation(&rows[i]); err != nil {
 				return err
 			}
 		}
@@ -58,6 +52,16 @@ func (s *Store) SaveConversations(ctx context.Context, rows []parley.Conversatio
 		return fmt.Errorf("save conversations: %w", err)
 	}
 	return nil
+}
+
+func (w *writer) saveConversation(c *parley.Conversation) error {
+	marks, err := json.Marshal(c.Marks)
+	if err != nil {
+		return err
+	}
+	_, err = w.exec(saveConversation, c.Site, c.ID, string(c.Status), c.Visitor, c.Assignee, c.VisitorName, c.AssigneeName,
+		c.Head, c.Control, c.Count, c.OpenedAt, c.UpdatedAt, c.ChangedAt, c.AgentRead, string(marks), c.LastSeq, c.First, string(c.Stream()), c.LastText)
+	return err
 }
 
 // ProjectedTo returns the position of the last SaveConversations, 0 if none.

@@ -84,22 +84,52 @@ func fileName(path string, options url.Values) (string, error) {
 }
 
 // prepareStore migrates, makes durable whatever can be read, and returns the
-// epoch.
-func (d *database) prepareStore(ctx context.Context) (epoch string, err error) {
+// epoch. fill is that of a store that is to be filled, empty for any other.
+func (d *database) prepareStore(ctx context.Context, fill string) (epoch string, err error) {
 	if err := d.migrate(ctx, migrations()); err != nil {
 		return "", err
 	}
 	if err := d.renewIndex(ctx, search.Version); err != nil {
 		return "", fmt.Errorf("begin a new search index: %w", err)
 	}
-	_, err = d.conn.ExecContext(ctx, `INSERT INTO meta (key, value) VALUES ('epoch', ?) ON CONFLICT DO NOTHING`, parley.NewID(parley.PrefixEpoch))
-	if err != nil {
-		return "", fmt.Errorf("save the epoch: %w", err)
+	if err := d.claim(ctx, fill); err != nil {
+		return "", err
 	}
 	if err := d.checkpointAll(ctx); err != nil {
 		return "", err
 	}
 	return d.epoch(ctx)
+}
+
+// claim gives a new store its epoch. One that is being filled is no other store's,
+// and no other store is filled.
+func (d *database) claim(ctx context.Context, fill string) error {
+	filling, err := d.number(ctx, metaFilling)
+	if err != nil {
+		return err
+	}
+	epoch, query := fill, `INSERT INTO meta (key, value) VALUES ('epoch', ?1), ('`+metaFilling+`', 1) ON CONFLICT DO NOTHING`
+	if fill == "" {
+		epoch, query = parley.NewID(parley.PrefixEpoch), `INSERT INTO meta (key, value) VALUES ('epoch', ?1) ON CONFLICT DO NOTHING`
+	}
+	var had string
+	err = d.conn.QueryRowContext(ctx, `SELECT value FROM meta WHERE key = 'epoch'`).Scan(&had)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		if _, err := d.conn.ExecContext(ctx, query, epoch); err != nil {
+			return fmt.Errorf("save the epoch: %w", err)
+		}
+		return nil
+	case err != nil:
+		return fmt.Errorf("read the epoch: %w", err)
+	case fill == "" && filling != 0:
+		return errors.New("this is a copy of another store that was not finished: run the same migration again, or delete the folder")
+	case fill != "" && filling == 0:
+		return errors.New("there is a store already; name a folder that does not exist")
+	case fill != "" && had != fill:
+		return errors.New("this is an unfinished copy of another store; delete the folder, or name another one")
+	}
+	return nil
 }
 
 func (d *database) epoch(ctx context.Context) (epoch string, err error) {

@@ -8,6 +8,9 @@ import (
 	"github.com/parley-chat/parley"
 )
 
+const saveRevocation = `INSERT INTO revocations (site, user, device, before) VALUES (?, ?, ?, ?)
+	ON CONFLICT (site, user, device) DO UPDATE SET before = max(before, excluded.before)`
+
 // Revoke stores a revocation, and returns when it is durable. An earlier one
 // with a higher Before stays.
 func (s *Store) Revoke(ctx context.Context, r parley.Revocation) error {
@@ -15,8 +18,7 @@ func (s *Store) Revoke(ctx context.Context, r parley.Revocation) error {
 		return parley.Errorf(parley.CodeInvalid, "a revocation needs a site and a user")
 	}
 	err := s.do(ctx, 1, workFunc(func(w *writer) error {
-		_, err := w.exec(`INSERT INTO revocations (site, user, device, before) VALUES (?, ?, ?, ?)
-			ON CONFLICT (site, user, device) DO UPDATE SET before = max(before, excluded.before)`, r.Site, r.User, r.Device, r.Before)
+		_, err := w.exec(saveRevocation, r.Site, r.User, r.Device, r.Before)
 		return err
 	}))
 	if err != nil {

@@ -34,6 +34,8 @@ type Options struct {
 	// PurgeAfter is how long what was deleted may stay in the files, about; 0
 	// means 10 s. Readers do not get it from the moment the delete is durable.
 	PurgeAfter time.Duration
+
+	epoch string // of a store that is being filled; empty otherwise
 }
 
 // Store is an open store. All methods are safe for concurrent use.
@@ -96,7 +98,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		closing: make(chan struct{}), appended: make(chan struct{}), stopped: make(chan struct{}),
 		pending: newPending(), purgeAfter: o.PurgeAfter,
 	}
-	if err := s.start(ctx); err != nil {
+	if err := s.start(ctx, o.epoch); err != nil {
 		if s.health.down.Load() == nil { // otherwise it has been explained
 			err = s.explain(err)
 		}
@@ -105,7 +107,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	return s, nil
 }
 
-func (s *Store) start(ctx context.Context) error {
+func (s *Store) start(ctx context.Context, fill string) error {
 	if err := s.sealOld(ctx); err != nil {
 		return err
 	}
@@ -113,7 +115,7 @@ func (s *Store) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if s.epoch, err = db.prepareStore(ctx); err != nil {
+	if s.epoch, err = db.prepareStore(ctx, fill); err != nil {
 		return errors.Join(err, db.close())
 	}
 	if err := s.openJournal(ctx, db); err != nil {

@@ -1,0 +1,321 @@
+package mirror_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/parley-chat/parley"
+	"github.com/parley-chat/parley/bridge"
+	"github.com/parley-chat/parley/bridge/mirror"
+	"github.com/parley-chat/parley/bridge/sqlite"
+)
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func open(t *testing.T, dir string) *sqlite.Store {
+	t.Helper()
+	s, err := sqlite.Open(t.Context(), sqlite.Options{Dir: dir})
+	must(t, err)
+	t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+func fill(t *testing.T, dir, epoch string) *sqlite.Filling {
+	t.Helper()
+	f, err := sqlite.Fill(t.Context(), sqlite.Options{Dir: dir}, epoch)
+	must(t, err)
+	t.Cleanup(func() { _ = f.Close() })
+	return f
+}
+
+// world is a store with something of everything.
+func world(t *testing.T) *sqlite.Store {
+	t.Helper()
+	s := open(t, filepath.Join(t.TempDir(), "from"))
+	ctx := t.Context()
+	b, err := bridge.New(ctx, s, bridge.Options{NewConversations: 1000})
+	must(t, err)
+	boss := parley.Identity{Site: "ste_a", User: "agt_boss", Device: "dev_1", Role: parley.RoleOwner, Name: "Boss"}
+	for n := range 12 {
+		visitor := parley.Identity{Site: "ste_a", User: fmt.Sprintf("vis_%d", n), Device: "dev_1", Role: parley.RoleVisitor, Name: "王小明"}
+		conversation := fmt.Sprintf("cnv_%d", n)
+		say := func(who parley.Identity, drafts ...parley.Draft) {
+			t.Helper()
+			answers, err := b.Record(ctx, who, conversation, drafts)
+			must(t, err)
+			for _, a := range answers {
+				must(t, a.Err)
+			}
+		}
+		amend := func(id string, kind parley.EntryType, body string) parley.Draft {
+			return parley.Draft{ID: id, Type: kind, Body: []byte(body)}
+		}
+		drafts := make([]parley.Draft, 50)
+		if n == 11 {
+			drafts = make([]parley.Draft, 1100) // more than a page
+		}
+		for i := range drafts {
+			drafts[i] = parley.NewText(fmt.Sprintf("msg_%06d", i), fmt.Sprintf("<b>你好</b> %d", i))
+		}
+		say(visitor, drafts...)
+		say(visitor, amend("amend_1", parley.EntryEdit, `{"seq":2,"text":"better"}`), amend("amend_2", parley.EntryDelete, `{"seq":3}`),
+			amend("amend_3", parley.EntryEdit, `{"seq":5,"text":"<i>best</i>"}`))
+		_, err := b.Claim(ctx, boss, conversation)
+		must(t, err)
+		_, err = b.Note(ctx, boss, conversation, []parley.Draft{parley.NewText("note_0001", "a note")})
+		must(t, err)
+		_, err = b.Mark(ctx, visitor, conversation, parley.MarkDraft{Delivered: 4, Read: 3})
+		must(t, err)
+		_, err = b.Set(ctx, visitor, parley.SetDraft{ID: "set_00001", Key: "draft:" + conversation, Value: []byte(`{"text":"<half>"}`)})
+		must(t, err)
+		if n%3 == 0 {
+			_, err := b.CutHistory(ctx, parley.MessagesOf("ste_a", conversation), int64(4+n))
+			must(t, err)
+		}
+	}
+	must(t, b.Close())
+	sessions(t, s)
+	must(t, s.PutSite(ctx, parley.Site{ID: "ste_a", Key: "key_a", Name: "A & B", Origins: []string{"https://a.example"}}))
+	must(t, s.PutSite(ctx, parley.Site{ID: "ste_b", Key: "key_b", Name: "B"}))
+	must(t, s.PutAccount(ctx, parley.Account{Site: "ste_a", ID: "agt_boss", Email: "boss@a.example", Name: "Boss", Role: parley.RoleOwner, PasswordHash: "$argon2id$x"}))
+	must(t, s.Revoke(ctx, parley.Revocation{Site: "ste_a", User: "vis_1", Before: 5}))
+	must(t, s.Revoke(ctx, parley.Revocation{Site: "ste_a", User: "vis_1", Device: "dev_2", Before: 7}))
+	_, err = s.Secret(ctx, "token", 32)
+	must(t, err)
+	return s
+}
+
+// sessions makes 700 of them, so that they do not fit on a page.
+func sessions(t *testing.T, s *sqlite.Store) {
+	t.Helper()
+	ctx := t.Context()
+	var connects sync.WaitGroup
+	for n := range 700 { // at once, to share fsyncs
+		connects.Go(func() {
+			if _, err := s.Connect(ctx, fmt.Sprintf("ste_a.vis_%d.dev_2", n), false, time.Hour); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	connects.Wait()
+	for n := range 12 {
+		device := fmt.Sprintf("ste_a.vis_%d.dev_1", n)
+		session, err := s.Connect(ctx, device, false, time.Hour)
+		must(t, err)
+		for _, filter := range []string{"p1/ste_a/c/+/messages", "p1/ste_a/c/+/state"} {
+			must(t, s.SaveSubscription(ctx, device, session.Generation, parley.SubscriptionSave{
+				Subscription: parley.Subscription{Filter: filter, QoS: 1}, Seen: int64(n),
+				Starts: []parley.Cursor{{Stream: parley.MessagesOf("ste_a", fmt.Sprintf("cnv_%d", n)), Epoch: s.Epoch(), Seq: 3}},
+			}))
+		}
+		must(t, s.Leave(ctx, parley.SessionEnd{Device: device, Generation: session.Generation, Expiry: time.Hour, LastID: 77}))
+	}
+}
+
+func TestMirror(t *testing.T) {
+	from := world(t)
+	t.Run("a copy that is broken off goes on", func(t *testing.T) { copies(t, from) })
+	t.Run("a comparison finds what differs", func(t *testing.T) { differs(t, from) })
+	t.Run("a comparison finds one byte", func(t *testing.T) { oneByte(t, from) })
+}
+
+// copies copies a store, breaking off after every number of writes, and compares.
+func copies(t *testing.T, from *sqlite.Store) {
+	dir := filepath.Join(t.TempDir(), "to")
+	broken := 0
+	for done := false; !done; broken++ {
+		f := fill(t, dir, from.Epoch())
+		_, err := mirror.Copy(t.Context(), from, &breaking{Fillable: f, after: 1 + broken%7}, mirror.Options{})
+		if done = err == nil; !done && !errors.Is(err, errBroken) {
+			t.Fatal(err)
+		}
+		if broken > 200 {
+			t.Fatal("it never comes to an end")
+		}
+		must(t, f.Close())
+		if _, err := sqlite.Open(t.Context(), sqlite.Options{Dir: dir}); err == nil || !strings.Contains(err.Error(), "not finished") {
+			t.Fatalf("an unfinished copy opens: %v", err)
+		}
+		if broken%7 == 6 { // rows are always written all: without this they would never be
+			f = fill(t, dir, from.Epoch())
+			_, err := mirror.Copy(t.Context(), from, f, mirror.Options{})
+			must(t, err)
+			must(t, f.Close())
+			done = true
+		}
+	}
+	var told mirror.Progress
+	f := fill(t, dir, from.Epoch())
+	progress, err := mirror.Compare(t.Context(), from, f, mirror.Options{Tell: func(p mirror.Progress) { told = p }})
+	must(t, err)
+	if progress.Entries < 1600 || progress.Streams < 36 || progress.Rows < 700 || told != progress {
+		t.Errorf("compared %+v, told %+v", progress, told)
+	}
+	must(t, f.Finish(t.Context()))
+	must(t, f.Close())
+	lives(t, from, dir)
+}
+
+// lives opens the copy as a server does.
+func lives(t *testing.T, from *sqlite.Store, dir string) {
+	t.Helper()
+	ctx := t.Context()
+	to := open(t, dir)
+	must(t, to.Verify(ctx))
+	b, err := bridge.New(ctx, to, bridge.Options{})
+	must(t, err)
+	defer func() { must(t, b.Close()) }()
+	visitor := parley.Identity{Site: "ste_a", User: "vis_3", Device: "dev_1", Role: parley.RoleVisitor}
+	page, err := b.History(ctx, visitor, "cnv_3", parley.HistoryQuery{From: parley.HistoryAfter, Limit: 2})
+	must(t, err)
+	if to.Epoch() != from.Epoch() || page.First != 7 || len(page.Entries) != 2 || page.Entries[0].Seq != 7 {
+		t.Errorf("epoch %s of %s, page %+v", to.Epoch(), from.Epoch(), page)
+	}
+	answers, err := b.Record(ctx, visitor, "cnv_3", []parley.Draft{parley.NewText("msg_000000", "<b>你好</b> 0"), parley.NewText("msg_new00", "new")})
+	must(t, err)
+	head, err := from.Head(ctx, parley.MessagesOf("ste_a", "cnv_3"))
+	must(t, err)
+	if a := answers[0]; !a.Duplicate || !a.Entry.Redacted || answers[1].Err != nil || answers[1].Entry.Seq <= head.Seq {
+		t.Errorf("a repeat and a new message: %+v", answers)
+	}
+	if _, err := sqlite.Fill(ctx, sqlite.Options{Dir: t.TempDir()}, ""); err == nil {
+		t.Error("filled without an epoch")
+	}
+}
+
+var errBroken = errors.New("broken off")
+
+// breaking fails for good after some writes.
+type breaking struct {
+	bridge.Fillable
+	after int
+}
+
+func (b *breaking) next() error {
+	if b.after--; b.after < 0 {
+		return errBroken
+	}
+	return nil
+}
+
+func (b *breaking) PutEntries(ctx context.Context, entries []parley.Entry) error {
+	if err := b.next(); err != nil {
+		return err
+	}
+	if err := b.Fillable.PutEntries(ctx, entries); err != nil {
+		return err
+	}
+	return b.Fillable.PutEntries(ctx, entries) // once more: the answer was lost
+}
+
+func (b *breaking) PutStreams(ctx context.Context, states []bridge.StreamState) error {
+	if err := b.next(); err != nil {
+		return err
+	}
+	return b.Fillable.PutStreams(ctx, states)
+}
+
+func (b *breaking) PutRows(ctx context.Context, rows []bridge.Row) error {
+	if err := b.next(); err != nil {
+		return err
+	}
+	return b.Fillable.PutRows(ctx, rows)
+}
+
+func TestFillRefusesOtherStores(t *testing.T) {
+	from := open(t, filepath.Join(t.TempDir(), "from"))
+	dir := t.TempDir()
+	must(t, open(t, dir).Close())
+	if _, err := sqlite.Fill(t.Context(), sqlite.Options{Dir: dir}, from.Epoch()); err == nil || !strings.Contains(err.Error(), "there is a store already") {
+		t.Errorf("over a store: %v", err)
+	}
+	dir = t.TempDir()
+	must(t, fill(t, dir, "epo_another").Close())
+	if _, err := sqlite.Fill(t.Context(), sqlite.Options{Dir: dir}, from.Epoch()); err == nil || !strings.Contains(err.Error(), "another store") {
+		t.Errorf("over the copy of another store: %v", err)
+	}
+}
+
+// differs changes one thing of each kind in a copy.
+func differs(t *testing.T, from *sqlite.Store) {
+	dir := filepath.Join(t.TempDir(), "to")
+	f := fill(t, dir, from.Epoch())
+	_, err := mirror.Copy(t.Context(), from, f, mirror.Options{})
+	must(t, err)
+	must(t, f.Finish(t.Context()))
+	must(t, f.Close())
+	to := open(t, dir)
+	ctx := t.Context()
+	stream := parley.MessagesOf("ste_a", "cnv_1")
+	e := parley.Entry{ID: "msg_more", Sender: "vis_1", Type: parley.EntryText, Body: []byte(`{"text":"secret"}`), Digest: []byte("x")}
+	for _, s := range []parley.Stream{stream, "ste_a/c/new/messages"} {
+		_, err = to.Append(ctx, s, []parley.Entry{e}, parley.ExpectAny)
+		must(t, err)
+	}
+	_, err = to.Cut(ctx, parley.MessagesOf("ste_a", "cnv_2"), 9)
+	must(t, err)
+	must(t, to.PutSite(ctx, parley.Site{ID: "ste_b", Key: "key_b", Name: "secret"}))
+	_, err = to.Secret(ctx, "zzz", 8)
+	must(t, err)
+
+	_, err = mirror.Compare(ctx, from, to, mirror.Options{})
+	var found *mirror.Differences
+	if !errors.As(err, &found) {
+		t.Fatalf("they are the same: %v", err)
+	}
+	want := []string{
+		"ste_a/c/cnv_1/messages: 55 entries from 0 on, and 56 from 0 on",
+		"ste_a/c/cnv_2/messages: 55 entries from 0 on, and 55 from 9 on",
+		"ste_a/c/new/messages: 0 entries from 0 on, and 1 from 0 on",
+		"secret: one of them has more, behind token",
+		"site ste_b",
+		"conversation ste_a cnv_2",
+	}
+	if d := cmp.Diff(want, found.Named); d != "" || strings.Contains(err.Error(), "secret\"") {
+		t.Errorf("named (-want +got):\n%s\n%v", d, err)
+	}
+}
+
+// oneByte exchanges one field of one entry in a store that is compared with itself.
+func oneByte(t *testing.T, s *sqlite.Store) {
+	for name, change := range map[string]func(*parley.Entry){
+		"id": func(e *parley.Entry) { e.ID += "x" }, "sender": func(e *parley.Entry) { e.Sender += "x" }, "device": func(e *parley.Entry) { e.Device += "x" },
+		"role": func(e *parley.Entry) { e.Role += "x" }, "type": func(e *parley.Entry) { e.Type += "x" }, "body": func(e *parley.Entry) { e.Body = []byte("{}") },
+		"at": func(e *parley.Entry) { e.At++ }, "count": func(e *parley.Entry) { e.Count++ }, "digest": func(e *parley.Entry) { e.Digest = nil },
+		"redacted": func(e *parley.Entry) { e.Redacted = true }, "seq": func(e *parley.Entry) { e.Seq++ },
+	} {
+		_, err := mirror.Compare(t.Context(), s, &changed{Portable: s, change: change}, mirror.Options{})
+		if err == nil || !strings.Contains(err.Error(), "cnv_2/messages: entry 44 differs in its "+name) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// changed is a store with one entry that is different.
+type changed struct {
+	bridge.Portable
+	change func(*parley.Entry)
+}
+
+func (c *changed) Read(ctx context.Context, stream parley.Stream, after int64, limit int) ([]parley.Entry, error) {
+	entries, err := c.Portable.Read(ctx, stream, after, limit)
+	for i := range entries {
+		if stream == "ste_a/c/cnv_2/messages" && entries[i].Seq == 44 {
+			c.change(&entries[i])
+		}
+	}
+	return entries, err
+}

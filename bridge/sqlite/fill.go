@@ -1,0 +1,279 @@
+package sqlite
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/parley-chat/parley"
+	"github.com/parley-chat/parley/bridge"
+)
+
+var _ bridge.Fillable = (*Filling)(nil)
+
+// metaFilling is the row of the meta table that says that the store is being made
+// a copy of another.
+const metaFilling = "filling"
+
+// Filling is a store that is being made a copy of another; see bridge.Fillable.
+type Filling struct {
+	store *Store
+}
+
+// Fill opens the folder of a store that is to be a copy of the one with that epoch:
+// a new one, or one that another Fill of the same epoch has left unfinished.
+func Fill(ctx context.Context, o Options, epoch string) (*Filling, error) {
+	if !parley.ValidID(epoch) {
+		return nil, fmt.Errorf("the store to be copied has no epoch")
+	}
+	o.epoch = epoch
+	s, err := Open(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	return &Filling{store: s}, nil
+}
+
+// Close closes the files. What is unfinished stays so.
+func (f *Filling) Close() error { return f.store.Close() }
+
+// Epoch is that of the store that is copied.
+func (f *Filling) Epoch() string { return f.store.Epoch() }
+
+// Streams is that of Store.
+func (f *Filling) Streams(ctx context.Context, after parley.Stream, limit int) ([]bridge.StreamState, error) {
+	return f.store.Streams(ctx, after, limit)
+}
+
+// Read is that of Store.
+func (f *Filling) Read(ctx context.Context, stream parley.Stream, after int64, limit int) ([]parley.Entry, error) {
+	return f.store.Read(ctx, stream, after, limit)
+}
+
+// Rows is that of Store.
+func (f *Filling) Rows(ctx context.Context, kind bridge.RowKind, after string, limit int) ([]bridge.Row, error) {
+	return f.store.Rows(ctx, kind, after, limit)
+}
+
+// PutEntries stores entries as they are; see bridge.Fillable.
+func (f *Filling) PutEntries(ctx context.Context, entries []parley.Entry) error {
+	err := f.store.doLazily(ctx, len(entries), workFunc(func(w *writer) error {
+		w.pages += len(entries) / 4
+		for rest := entries; len(rest) > 0; {
+			n := 1
+			for n < len(rest) && rest[n].Stream == rest[0].Stream {
+				n++
+			}
+			if err := w.putStream(rest[:n]); err != nil {
+				return err
+			}
+			rest = rest[n:]
+		}
+		return nil
+	}))
+	if err != nil {
+		return fmt.Errorf("put entries: %w", err)
+	}
+	return nil
+}
+
+// putStream stores entries of one stream.
+func (w *writer) putStream(entries []parley.Entry) error {
+	stream := entries[0].Stream
+	id, err := w.streamID(stream)
+	if err != nil {
+		return err
+	}
+	var head, control int64
+	if _, err := w.find(`SELECT seq FROM entries WHERE stream = ? ORDER BY seq DESC LIMIT 1`, []any{id}, &head); err != nil {
+		return err
+	}
+	for i := range entries {
+		e := &entries[i]
+		if e.Seq > head+1 {
+			return fmt.Errorf("%s: entry %d does not follow %d", stream, e.Seq, head)
+		}
+		if e.Seq <= head {
+			if err := w.sameEntry(id, e); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := w.putEntry(id, e); err != nil {
+			return err
+		}
+		head = e.Seq
+		if e.Type.Control() {
+			control = e.Seq
+		}
+	}
+	if control == 0 {
+		return nil
+	}
+	return w.setControl(id, stream, control)
+}
+
+// putEntry stores one entry. What a delete has taken is gone from it already.
+func (w *writer) putEntry(stream int64, e *parley.Entry) error {
+	w.row(stream, e)
+	if err := w.insertRows(true); err != nil {
+		return err
+	}
+	if e.Redacted {
+		if _, err := w.exec(`UPDATE entries SET redacted = 1 WHERE stream = ? AND seq = ?`, stream, e.Seq); err != nil {
+			return err
+		}
+	}
+	if target, ok := e.Target(); ok {
+		_, err := w.exec(setTarget, target, stream, e.Seq)
+		return err
+	}
+	return nil
+}
+
+// sameEntry fails unless an entry that is there is e.
+func (w *writer) sameEntry(stream int64, e *parley.Entry) error {
+	var sum int64
+	var body []byte
+	if _, err := w.find(`SELECT sum, body FROM entries WHERE stream = ? AND seq = ?`, []any{stream, e.Seq}, &sum, &body); err != nil {
+		return err
+	}
+	if sum != entrySum(&w.scratch, e) || !bytes.Equal(body, e.Body) {
+		return fmt.Errorf("%s: there is another entry %d", e.Stream, e.Seq)
+	}
+	return nil
+}
+
+// PutStreams notes where histories begin; see bridge.Fillable.
+func (f *Filling) PutStreams(ctx context.Context, states []bridge.StreamState) error {
+	err := f.store.doLazily(ctx, len(states), workFunc(func(w *writer) error {
+		for _, state := range states {
+			var id, control int64
+			found, err := w.find(`SELECT id, control FROM streams WHERE name = ?`, []any{string(state.Stream)}, &id, &control)
+			if err != nil {
+				return err
+			}
+			if !found {
+				return fmt.Errorf("%s is not there", state.Stream)
+			}
+			if _, err := w.exec(`UPDATE streams SET first = ?, sum = ? WHERE id = ?`,
+				state.First, streamSum(id, control, state.First, string(state.Stream)), id); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	if err != nil {
+		return fmt.Errorf("put streams: %w", err)
+	}
+	return nil
+}
+
+// PutRows stores rows; see bridge.Fillable.
+func (f *Filling) PutRows(ctx context.Context, rows []bridge.Row) error {
+	err := f.store.doLazily(ctx, len(rows), workFunc(func(w *writer) error {
+		kinds := tables()
+		for i := range rows {
+			t, ok := kinds[rows[i].Kind]
+			if !ok {
+				return fmt.Errorf("there are no rows of the kind %q", rows[i].Kind)
+			}
+			if err := t.put(w, rows[i].Value); err != nil {
+				return fmt.Errorf("%s: %w", rows[i].Kind, err)
+			}
+		}
+		return nil
+	}))
+	if err != nil {
+		return fmt.Errorf("put rows: %w", err)
+	}
+	return nil
+}
+
+// Finish makes the store one that can be opened; see bridge.Fillable.
+func (f *Filling) Finish(ctx context.Context) error {
+	err := f.store.do(ctx, 1, workFunc(func(w *writer) error {
+		_, err := w.exec(`DELETE FROM meta WHERE key = ?`, metaFilling)
+		return err
+	}))
+	if err != nil {
+		return fmt.Errorf("finish the copy: %w", err)
+	}
+	return nil
+}
+
+// putAs returns how rows are put whose value is a T.
+func putAs[T any](put func(*writer, *T) error) func(*writer, json.RawMessage) error {
+	return func(w *writer, value json.RawMessage) error {
+		var v T
+		if err := json.Unmarshal(value, &v); err != nil {
+			return errors.New("a row does not decode") // its error may quote a secret
+		}
+		return put(w, &v)
+	}
+}
+
+func putSecret(w *writer, v *bridge.Secret) error {
+	_, err := w.exec(`INSERT INTO secrets (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value`, v.Name, v.Value)
+	return err
+}
+
+func putSite(w *writer, v *parley.Site) error {
+	origins, err := json.Marshal(v.Origins)
+	if err != nil {
+		return err
+	}
+	_, err = w.exec(saveSite, v.ID, v.Key, v.Name, string(origins))
+	return err
+}
+
+func putAccount(w *writer, v *parley.Account) error {
+	_, err := w.exec(saveAccount, v.Site, v.ID, v.Email, v.Name, string(v.Role), v.PasswordHash)
+	return err
+}
+
+func putRevocation(w *writer, v *parley.Revocation) error {
+	_, err := w.exec(saveRevocation, v.Site, v.User, v.Device, v.Before)
+	return err
+}
+
+func putSession(w *writer, v *bridge.KeptSession) error {
+	if _, err := w.exec(`INSERT INTO sessions (device, generation, expiry, away_since, seen, epoch, last_id) VALUES (?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT (device) DO UPDATE SET generation = excluded.generation, expiry = excluded.expiry, away_since = excluded.away_since,
+			seen = excluded.seen, epoch = excluded.epoch, last_id = excluded.last_id`,
+		v.Device, v.Generation, v.Expiry, v.AwaySince, v.Seen, v.Epoch, int64(v.LastID)); err != nil {
+		return err
+	}
+	if _, err := w.exec(`DELETE FROM subscriptions WHERE device = ?`, v.Device); err != nil {
+		return err
+	}
+	for _, sub := range v.Subscriptions {
+		if _, err := w.exec(`INSERT INTO subscriptions (device, filter, qos) VALUES (?, ?, ?)`, v.Device, sub.Filter, int64(sub.QoS)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func putCursor(w *writer, v *bridge.KeptCursor) error {
+	_, err := w.exec(resetCursor, v.Device, string(v.Stream), v.Epoch, v.Seq)
+	return err
+}
+
+func putRegister(w *writer, v *bridge.UserRegister) error {
+	_, err := w.exec(saveRegister, v.Site, v.User, v.Key, string(v.Value), v.Version)
+	return err
+}
+
+func putNumber(w *writer, v *bridge.Number) error {
+	switch v.Name {
+	case bridge.NumberProjected:
+		return w.saveReader(conversationReader, v.Value)
+	case bridge.NumberGeneration:
+		_, err := w.exec(setMeta, "generation", v.Value)
+		return err
+	}
+	return fmt.Errorf("there is no number %q", v.Name)
+}
