@@ -16,8 +16,7 @@ import (
 type Archive interface {
 	Append(ctx context.Context, stream parley.Stream, entries []parley.Entry, expect int64) ([]parley.Appended, error)
 	Head(ctx context.Context, stream parley.Stream) (int64, error)
-	Read(ctx context.Context, who parley.Identity, conversation string, after int64, limit int) ([]parley.Entry, error)
-	ReadBefore(ctx context.Context, who parley.Identity, conversation string, before int64, limit int) ([]parley.Entry, error)
+	History(ctx context.Context, who parley.Identity, conversation string, q parley.HistoryQuery) (parley.HistoryPage, error)
 	Search(ctx context.Context, who parley.Identity, q parley.SearchRequest) (parley.SearchPage, error)
 
 	// Settle returns when all that was appended can be read and found.

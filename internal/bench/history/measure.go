@@ -43,36 +43,29 @@ func (s *Stage) measure(ctx context.Context, o Options) error {
 func (s *Stage) pages(ctx context.Context, o Options, head int64) error {
 	r := rand.New(rand.NewPCG(o.Seed, 1))
 	id, who := conversationID(longest), supervisor()
-	near := func(seq int64) int64 { return min(max(seq-r.Int64N(1000), 0), head-pageEntries) }
+	anywhere := func() int64 { return r.Int64N(head-pageEntries) + pageEntries/2 + 1 }
 	for _, page := range []struct {
 		name string
-		read func() ([]parley.Entry, error)
+		at   func() (parley.HistoryFrom, int64)
 	}{
-		{"newest page", func() ([]parley.Entry, error) { return o.Archive.ReadBefore(ctx, who, id, head+1, pageEntries) }},
-		{"page in the middle", func() ([]parley.Entry, error) {
-			return o.Archive.ReadBefore(ctx, who, id, near(head/2)+pageEntries+1, pageEntries)
+		{"newest page", func() (parley.HistoryFrom, int64) { return parley.HistoryBefore, head + 1 }},
+		{"page in the middle", func() (parley.HistoryFrom, int64) {
+			return parley.HistoryBefore, min(max(head/2-r.Int64N(1000), 0)+pageEntries, head) + 1
 		}},
-		{"oldest page", func() ([]parley.Entry, error) { return o.Archive.Read(ctx, who, id, 0, pageEntries) }},
-		{"page before and behind any message", func() ([]parley.Entry, error) {
-			seq := r.Int64N(head-pageEntries) + pageEntries/2 + 1
-			before, err := o.Archive.ReadBefore(ctx, who, id, seq, pageEntries/2)
-			if err != nil {
-				return nil, err
-			}
-			behind, err := o.Archive.Read(ctx, who, id, seq-1, pageEntries/2)
-			return append(before, behind...), err
-		}},
+		{"oldest page", func() (parley.HistoryFrom, int64) { return parley.HistoryAfter, 0 }},
+		{"page around any message", func() (parley.HistoryFrom, int64) { return parley.HistoryAround, anywhere() }},
 	} {
 		took := make([]time.Duration, o.Pages)
 		for i := range took {
+			from, seq := page.at()
 			start := time.Now()
-			entries, err := page.read()
+			got, err := o.Archive.History(ctx, who, id, parley.HistoryQuery{From: from, Value: seq, Limit: pageEntries})
 			took[i] = time.Since(start)
 			if err != nil {
 				return err
 			}
-			if len(entries) != pageEntries {
-				return fmt.Errorf("%s: %d entries instead of %d", page.name, len(entries), pageEntries)
+			if len(got.Entries) != pageEntries {
+				return fmt.Errorf("%s: %d entries instead of %d", page.name, len(got.Entries), pageEntries)
 			}
 		}
 		s.add(Measure{Name: page.name, Limit: pageLimit}, took)
