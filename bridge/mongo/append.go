@@ -15,7 +15,7 @@ const queueLength = 1024 // jobs that wait to be taken by the appender
 
 // Append adds entries to the end of stream; see bridge.Store. The store keeps
 // the entries' Body and Digest: the caller must not write to them any more. It
-// gives up, with the outcome open, when nothing of it has got on for 5 s.
+// gives up, with the outcome open, when nothing of it has got on for Options.Patience.
 func (s *Store) Append(ctx context.Context, stream parley.Stream, entries []parley.Entry, expect int64) ([]parley.Appended, error) {
 	if stream == "" {
 		return nil, parley.Errorf(parley.CodeInvalid, "append without a stream")
@@ -44,7 +44,7 @@ func (s *Store) append(ctx context.Context, j *job) error {
 	if closed(s.closing) { // select takes any ready case; closing must win
 		return unavailable(errClosed)
 	}
-	stuck := time.NewTimer(patience)
+	stuck := time.NewTimer(s.patience)
 	defer stuck.Stop()
 	select {
 	case s.appends <- j:
@@ -62,7 +62,7 @@ func (s *Store) append(ctx context.Context, j *job) error {
 		case <-ctx.Done():
 			return fmt.Errorf("%w: %w", parley.ErrOutcomeUnknown, ctx.Err())
 		case <-stuck.C:
-			if rest := patience - time.Since(time.Unix(0, j.movedAt.Load())); rest > 0 {
+			if rest := s.patience - time.Since(time.Unix(0, j.movedAt.Load())); rest > 0 {
 				stuck.Reset(rest)
 				continue
 			}
@@ -80,7 +80,7 @@ func (s *Store) append(ctx context.Context, j *job) error {
 
 var (
 	errQueueFull = errors.New("too many appends wait for the database")
-	errNoAnswer  = errors.New("the database has not answered within 5 s")
+	errNoAnswer  = errors.New("the database has not answered in time")
 )
 
 // troubleOr returns why appends are unresolved, or err if that is not known.

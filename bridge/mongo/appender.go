@@ -71,7 +71,7 @@ func (a *appender) collect() bool {
 		if due == 0 {
 			return true
 		}
-		if closed(a.store.closing) && (due < 0 || a.store.trouble.Load() != nil || !a.closing.IsZero() && time.Since(a.closing) > patience) {
+		if closed(a.store.closing) && (due < 0 || a.store.trouble.Load() != nil || !a.closing.IsZero() && time.Since(a.closing) > a.store.patience) {
 			return false
 		}
 		a.sleep(due)

@@ -123,7 +123,7 @@ func (s *Store) saveDocuments(ctx context.Context, docs []documentDoc, streams [
 		saved = append(saved, row{id: d.ID, older: older, document: document})
 	}
 	if len(saved) > 0 {
-		if err := s.saveRows(ctx, s.c.documents, saved); err != nil {
+		if err := s.saveNewRows(ctx, s.c.documents, saved); err != nil {
 			return err
 		}
 	}

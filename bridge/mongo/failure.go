@@ -63,7 +63,7 @@ func (s *Store) retry(ctx context.Context, action string, do func(ctx context.Co
 	if closed(s.closing) {
 		return unavailable(errClosed)
 	}
-	patient, cancel := context.WithTimeout(ctx, patience)
+	patient, cancel := context.WithTimeout(ctx, s.patience)
 	defer cancel()
 	wait := pauses{}
 	for {

@@ -17,26 +17,39 @@ type row struct {
 	document bson.D
 }
 
-// saveRows writes rows of which no two have one id. It takes one command if all
-// documents are there and older. It does no harm when it is made twice.
+// saveRows writes rows of which no two have one id, most of them of documents that
+// are there: then one command is enough. It does no harm when it is made twice.
 //
-// An upsert would need one command less, but would make a second document of what
-// is newer: the unique index says no, and some servers end the whole command then.
+// An upsert would need one command less for the others, but would make a second
+// document of what is newer: the unique index says no, and some servers end the
+// whole command then.
 func (s *Store) saveRows(ctx context.Context, c *driver.Collection, rows []row) error {
 	s.counters.writes.Add(1)
-	for range 2 { // a second time, if somebody else has made documents in between
-		replaced, err := replaceRows(ctx, c, rows)
-		if err != nil || replaced == len(rows) {
-			return err
-		}
-		made, err := insertRows(ctx, c, rows)
-		if err != nil || replaced+made == len(rows) {
-			return err
-		}
+	replaced, err := replaceRows(ctx, c, rows)
+	if err != nil || replaced == len(rows) {
+		return err
 	}
-	return nil // the rest is newer
+	there, err := insertRows(ctx, c, rows)
+	if err != nil || replaced == len(there) {
+		return err
+	}
+	_, err = replaceRows(ctx, c, there) // what is newer stays; somebody else may have made the others in between
+	return err
 }
 
+// saveNewRows is saveRows for documents most of which are not there.
+func (s *Store) saveNewRows(ctx context.Context, c *driver.Collection, rows []row) error {
+	s.counters.writes.Add(1)
+	there, err := insertRows(ctx, c, rows)
+	if err != nil || len(there) == 0 {
+		return err
+	}
+	_, err = replaceRows(ctx, c, there)
+	return err
+}
+
+// replaceRows replaces the documents that are there and older, and returns how
+// many these are.
 func replaceRows(ctx context.Context, c *driver.Collection, rows []row) (int, error) {
 	models := make([]driver.WriteModel, len(rows))
 	for i, r := range rows {
@@ -50,19 +63,21 @@ func replaceRows(ctx context.Context, c *driver.Collection, rows []row) (int, er
 	return int(result.MatchedCount), nil
 }
 
-// insertRows inserts the rows whose ids are not there, and returns how many.
-func insertRows(ctx context.Context, c *driver.Collection, rows []row) (int, error) {
+// insertRows inserts the rows whose ids are not there, and returns the others.
+func insertRows(ctx context.Context, c *driver.Collection, rows []row) (there []row, err error) {
 	docs := make([]bson.D, len(rows))
 	for i, r := range rows {
 		docs[i] = r.document
 	}
-	_, err := c.InsertMany(ctx, docs, options.InsertMany().SetOrdered(false))
+	_, err = c.InsertMany(ctx, docs, options.InsertMany().SetOrdered(false))
 	if !onlyDuplicates(err) {
-		return 0, err
+		return nil, err
 	}
 	var bulk driver.BulkWriteException
 	if errors.As(err, &bulk) {
-		return len(rows) - len(bulk.WriteErrors), nil
+		for _, e := range bulk.WriteErrors {
+			there = append(there, rows[e.Index])
+		}
 	}
-	return len(rows), nil
+	return there, nil
 }

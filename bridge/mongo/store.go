@@ -40,6 +40,10 @@ type Options struct {
 	// tried again on another connection.
 	Attempt time.Duration
 
+	// Patience bounds how long a caller waits while nothing of what it wants gets
+	// on; 0 means 5 s. Then the failure is a temporary one.
+	Patience time.Duration
+
 	// Commands, if set, is told every command that is sent, as BSON. It is for
 	// tests: bodies of messages are in there.
 	Commands func(name string, command []byte)
@@ -50,17 +54,18 @@ const DefaultDatabase = "parley"
 
 const (
 	attempt  = 4 * time.Second // see Options.Attempt
-	patience = 5 * time.Second // how long a caller waits without progress
+	patience = 5 * time.Second // see Options.Patience
 )
 
 // Store is an open store. All methods are safe for concurrent use.
 type Store struct {
-	logger  *slog.Logger
-	now     func() time.Time
-	attempt time.Duration
-	client  *driver.Client
-	c       collections
-	epoch   string
+	logger   *slog.Logger
+	now      func() time.Time
+	attempt  time.Duration
+	patience time.Duration
+	client   *driver.Client
+	c        collections
+	epoch    string
 
 	generations generations
 	stripes     stripes    // of sessions, see sessions.go
@@ -98,12 +103,15 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if o.Attempt == 0 {
 		o.Attempt = attempt
 	}
+	if o.Patience == 0 {
+		o.Patience = patience
+	}
 	client, database, err := connect(ctx, o)
 	if err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
 	s := &Store{
-		logger: o.Logger, now: o.Now, attempt: o.Attempt, client: client, c: collectionsOf(client.Database(database)),
+		logger: o.Logger, now: o.Now, attempt: o.Attempt, patience: o.Patience, client: client, c: collectionsOf(client.Database(database)),
 		recent: newRecent(), appends: make(chan *job, queueLength), closing: make(chan struct{}), appended: make(chan struct{}),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())

@@ -90,7 +90,7 @@ func (s suite) conversationList(t *testing.T) {
 		{Site: "ste_a", Status: parley.StatusOpen, ChangedFrom: 2010, OpenedTo: 515},
 	} {
 		want := selectRows(rows, q)
-		for _, limit := range []int{0, 1, 4, 1000} {
+		for _, limit := range []int{0, 1, 4, 1000}[s.shorter/5:] {
 			q.Limit = limit
 			equal(t, fmt.Sprintf("%+v", q), pageThrough(t, st, q), want)
 		}

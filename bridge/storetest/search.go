@@ -111,12 +111,12 @@ func (s suite) searchFind(t *testing.T) {
 func (s suite) searchScan(t *testing.T) {
 	st := s.store(t)
 	r := rand.New(rand.NewPCG(7, 7))
-	docs := manyDocs(r)
+	docs := manyDocs(r, 1200/s.shorter)
 	for i := 0; i < len(docs); i += 100 {
 		saveDocs(t, st, 1, docs[i:min(i+100, len(docs))]...)
 	}
 	both := []parley.TopicKind{parley.TopicMessages, parley.TopicNotes}
-	for n := range 150 {
+	for n := range 150 / s.shorter {
 		q := bridge.DocumentQuery{Site: fmt.Sprintf("ste_%d", r.IntN(3)), Kinds: both[:1+r.IntN(2)], Tokens: []string{fmt.Sprintf("w%d", r.IntN(10))}}
 		if r.IntN(4) == 0 {
 			q.Kinds = both[1:]
@@ -147,11 +147,11 @@ func (s suite) searchScan(t *testing.T) {
 	}
 }
 
-// manyDocs makes documents of several sites, kinds, conversations and visitors,
+// manyDocs makes n documents of several sites, kinds, conversations and visitors,
 // many of them of one time, in no order.
-func manyDocs(r *rand.Rand) []bridge.Document {
+func manyDocs(r *rand.Rand, n int) []bridge.Document {
 	var docs []bridge.Document
-	for i := range 1200 {
+	for i := range n {
 		site, conversation := fmt.Sprintf("ste_%d", r.IntN(3)), fmt.Sprintf("cnv_%d", r.IntN(8))
 		stream := parley.MessagesOf(site, conversation)
 		if r.IntN(4) == 0 {

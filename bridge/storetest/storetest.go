@@ -23,9 +23,19 @@ import (
 // dir after that gives the same store.
 type Open func(t *testing.T, dir string) bridge.Store
 
+// Option changes how the suite runs.
+type Option func(*suite)
+
+// Small makes long tests shorter, for a server that goes through everything it has
+// in order to find anything.
+func Small(s *suite) { s.shorter = 5 }
+
 // Run runs the contract suite.
-func Run(t *testing.T, open func(t *testing.T, dir string) bridge.Store) {
-	s := suite{open: open}
+func Run(t *testing.T, open func(t *testing.T, dir string) bridge.Store, options ...Option) {
+	s := suite{open: open, shorter: 1}
+	for _, o := range options {
+		o(&s)
+	}
 	t.Run("append", s.testAppend)
 	t.Run("expect", s.testExpect)
 	t.Run("amend", s.testAmend)
@@ -38,7 +48,10 @@ func Run(t *testing.T, open func(t *testing.T, dir string) bridge.Store) {
 	t.Run("model", s.testModel)
 }
 
-type suite struct{ open Open }
+type suite struct {
+	open    Open
+	shorter int // by how much long tests are
+}
 
 // Scale is by how much tests that repeat themselves do so more often:
 // PARLEY_SOAK_SCALE, 1 unless told.

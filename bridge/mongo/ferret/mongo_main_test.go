@@ -2,8 +2,10 @@ package ferret_test
 
 import (
 	"context"
+	"flag"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 
 	"github.com/parley-chat/parley/bridge"
@@ -19,6 +21,10 @@ func TestMain(m *testing.M) {
 		}
 		return mongo.Open(ctx, mongo.Options{URI: string(uri), NoProbe: true})
 	})
+	// The server goes through everything it has for each of their reads.
+	if err := flag.Set("rapid.checks", strconv.Itoa(10*storetest.Scale())); err != nil {
+		panic(err)
+	}
 	os.Exit(m.Run())
 }
 

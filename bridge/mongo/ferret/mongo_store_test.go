@@ -12,7 +12,7 @@ import (
 
 func TestContract(t *testing.T) {
 	servers := map[string]string{}
-	storetest.Run(t, func(t *testing.T, dir string) bridge.Store { return openStore(t, databaseOf(t, servers, dir)) })
+	storetest.Run(t, func(t *testing.T, dir string) bridge.Store { return openStore(t, databaseOf(t, servers, dir)) }, storetest.Small)
 }
 
 func TestRest(t *testing.T) {
@@ -42,6 +42,9 @@ func openStore(t testing.TB, uri string) *mongo.Store {
 func openWith(t testing.TB, o mongo.Options) *mongo.Store {
 	t.Helper()
 	o.NoProbe = true
+	if o.Patience == 0 { // these tests are about what comes, not when
+		o.Attempt, o.Patience = 20*time.Second, time.Minute
+	}
 	if o.Commands == nil {
 		o.Commands = newMonitor(t).command
 	}
