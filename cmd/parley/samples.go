@@ -2,6 +2,7 @@ package main
 
 import (
 	"github.com/parley-chat/parley/api"
+	"github.com/parley-chat/parley/bridge/mongo"
 	"github.com/parley-chat/parley/bridge/sqlite"
 )
 
@@ -73,6 +74,20 @@ func sqliteSamples(s sqlite.Stats) []api.Sample {
 		counter("store_failures", "Transactions and checkpoints that failed.", s.Failures),
 		counter("store_recoveries", "Times the database was opened again after a disk error.", s.Recoveries),
 		gauge("store_queue", "Writes that wait for the store now.", int64(s.Queued)),
+	}
+}
+
+func mongoSamples(s mongo.Stats) []api.Sample {
+	return []api.Sample{
+		counter("store_batches", "Inserts of entries sent to the database.", s.Batches),
+		counter("store_jobs", "Appends served by them.", s.Jobs),
+		counter("store_writes", "Writes of sessions, cursors and rows.", s.Writes),
+		counter("store_entries", "Entries appended.", s.Entries),
+		counter("store_duplicates", "Appends answered with the first one.", s.Duplicates),
+		counter("store_conflicts", "Appends refused because the id had other content.", s.Conflicts),
+		counter("store_failures", "Commands that failed or had no answer.", s.Failures),
+		counter("store_resolved", "Entries whose outcome was unknown for a while.", s.Resolved),
+		gauge("store_queue", "Appends that wait for the store now.", int64(s.Queued)),
 	}
 }
 

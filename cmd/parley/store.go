@@ -14,6 +14,7 @@ import (
 	"github.com/parley-chat/parley/api"
 	"github.com/parley-chat/parley/bridge"
 	"github.com/parley-chat/parley/bridge/access"
+	"github.com/parley-chat/parley/bridge/mongo"
 	"github.com/parley-chat/parley/bridge/sqlite"
 	"github.com/parley-chat/parley/broker"
 	"github.com/parley-chat/parley/internal/clock"
@@ -124,7 +125,11 @@ func (l location) LogValue() slog.Value { return slog.StringValue(l.String()) }
 // open opens the store, and returns what /metrics shows of it.
 func (l location) open(ctx context.Context, log *slog.Logger) (store, func() []api.Sample, error) {
 	if l.uri != "" {
-		return nil, nil, fmt.Errorf("open %s: this version of Parley keeps its data in the embedded store only: PARLEY_STORE=sqlite:FOLDER", l)
+		s, err := mongo.Open(ctx, mongo.Options{URI: l.uri, Logger: log, Now: clock.Now, NoProbe: !probeStore})
+		if err != nil {
+			return nil, nil, fmt.Errorf("%s: %w", l, err)
+		}
+		return s, func() []api.Sample { return mongoSamples(s.Stats()) }, nil
 	}
 	s, err := sqlite.Open(ctx, sqlite.Options{Dir: l.folder, Logger: log, Now: clock.Now})
 	if err != nil {
