@@ -27,6 +27,9 @@ const selection = 3 * time.Second
 // connect returns a client that has reached the primary.
 func connect(ctx context.Context, o Options) (client *driver.Client, database string, err error) {
 	uri, err := connstring.ParseAndValidate(o.URI)
+	if err != nil && strings.Contains(err.Error(), "escape") { // it quotes a piece of the password
+		return nil, "", errors.New("the user name or the password in the address has a character that must be written as % and two digits: : / ? # [ ] @ % are %3A %2F %3F %23 %5B %5D %40 %25")
+	}
 	if err != nil {
 		return nil, "", fmt.Errorf("the address is not one of MongoDB's, which look like mongodb://user:password@host:27017/?replicaSet=name: %w", sanitize(err, o.URI))
 	}

@@ -51,6 +51,11 @@ func askAlone(ctx context.Context, uri string) (h hello, err error) {
 
 var errNoPrimary = errors.New("no primary of the replica set answers; it may be electing one, or the address names too few of its members")
 
+// secured reports whether the address asks for TLS.
+func secured(uri string) bool {
+	return strings.Contains(uri, "tls=true") || strings.Contains(uri, "ssl=true") || strings.HasPrefix(uri, "mongodb+srv:")
+}
+
 // explain adds to err what is known about such errors, and takes out passwords.
 func explain(err error, uri string) error {
 	clean := sanitize(err, uri)
@@ -70,8 +75,8 @@ func explain(err error, uri string) error {
 		return fmt.Errorf("MongoDB refuses the user name or the password; check them, and authSource: %w", clean)
 	case refused || has("not authorized", "requires authentication"):
 		return fmt.Errorf("MongoDB says that the user may not do this; give it the role readWrite on the database: %w", clean)
-	case has("first record does not look like a TLS handshake"):
-		return fmt.Errorf("the address says tls=true, but the server speaks plainly; leave it out, or switch TLS on there: %w", clean)
+	case has("first record does not look like a TLS handshake"), secured(uri) && has("EOF", "connection reset"):
+		return fmt.Errorf("the address says tls=true, but the server does not answer so; leave it out, or switch TLS on there: %w", clean)
 	case has("x509:", "certificate"):
 		return fmt.Errorf("the server's certificate is not accepted; name its authority with tlsCAFile: %w", clean)
 	case has("reports wire version", "requires at least"):
