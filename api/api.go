@@ -37,6 +37,9 @@ type Log interface {
 	// Conversation answers CodeNotFound for what who may not read.
 	Conversation(ctx context.Context, who parley.Identity, id string) (parley.Conversation, error)
 	Conversations(ctx context.Context, who parley.Identity, list parley.ConversationList) ([]parley.Conversation, error)
+	// Search answers CodeRateLimited when too many searches run, and CodeInvalid for
+	// what cannot be searched for.
+	Search(ctx context.Context, who parley.Identity, r parley.SearchRequest) (parley.SearchPage, error)
 	// Claim and Finish return the conversation as it is afterwards.
 	Claim(ctx context.Context, who parley.Identity, id string) (parley.Conversation, error)
 	Finish(ctx context.Context, who parley.Identity, id string) (parley.Conversation, error)

@@ -167,7 +167,7 @@ func TestVisitorsCannotRaiseAlarms(t *testing.T) {
 		}}
 	})
 	paths := []string{"/", "/agent/../x", "/agent/%00", "/v1", "/v1/%ff", "/v1/me", "/mqtt", "/widget.js", messagesPath("%00"), messagesPath("cnv_1"),
-		messagesPath("cnv_1") + "?after=x", "/v1/conversations?cursor=x", "/v1/conversations/cnv_1", "/v1/conversations/cnv_1/claim", "/v1/visitor-sessions",
+		messagesPath("cnv_1") + "?after=x", "/v1/search?q=x", "/v1/search?q=%ff&cursor=x", "/v1/conversations?cursor=x", "/v1/conversations/cnv_1", "/v1/conversations/cnv_1/claim", "/v1/visitor-sessions",
 		"/v1/agent-sessions", "/v1/tokens/refresh"}
 	bodies := []any{nil, "", "{", "\xff", "null", draft("hello"), strings.Repeat("[", 300_000), map[string]any{"siteKey": nil, "refreshToken": "x", "site": "x"}}
 	for _, path := range paths {

@@ -60,6 +60,7 @@ func operations(conversation string) []operation {
 			body: func(*fixture) any { return map[string]int{"read": 1} }},
 		{method: "POST", route: "/v1/conversations/{id}/close", path: in("/close"), conversation: true, status: 200, who: owner, stranger: 404, agent: 403},
 		{method: "POST", route: "/v1/conversations/{id}/claim", path: in("/claim"), conversation: true, status: 200, who: owner, stranger: 404, agent: 200},
+		{method: "GET", route: "/v1/search", path: func(*fixture) string { return "/v1/search?q=hello" }, status: 200, stranger: 200, agent: 200},
 		{method: "POST", route: "/v1/sign-out", status: 204, who: func(f *fixture) parley.Credentials { return f.fresh() }, stranger: 204, agent: 204}, // the last: nobody comes in after it
 	}
 }

@@ -138,6 +138,22 @@ type Registers struct {
 // Role defines model for Role.
 type Role = parley.Role
 
+// SearchHit defines model for SearchHit.
+type SearchHit = parley.SearchHit
+
+// SearchPage defines model for SearchPage.
+type SearchPage struct {
+	Epoch string      `json:"epoch"`
+	Hits  []SearchHit `json:"hits"`
+
+	// Indexing The index does not have everything yet; what is missing is found later.
+	Indexing   bool    `json:"indexing"`
+	NextCursor *string `json:"nextCursor,omitempty"`
+
+	// Partial The time was up before the page was full: go on with `nextCursor`, or ask for less.
+	Partial bool `json:"partial"`
+}
+
 // Session defines model for Session.
 type Session struct {
 	Device ID     `json:"device"`
@@ -158,6 +174,9 @@ type Session struct {
 
 // SetDraft defines model for SetDraft.
 type SetDraft = json.RawMessage
+
+// SnippetPiece defines model for SnippetPiece.
+type SnippetPiece = parley.SnippetPiece
 
 // State defines model for State.
 type State = parley.State
@@ -242,6 +261,37 @@ type ListNotesParams struct {
 	Limit *EntryLimit `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
+// SearchParams defines parameters for Search.
+type SearchParams struct {
+	Q string `form:"q" json:"q"`
+
+	// In Where to search. Without it, everywhere you may read.
+	In           *parley.TopicKind `form:"in,omitempty" json:"in,omitempty"`
+	Conversation *ID               `form:"conversation,omitempty" json:"conversation,omitempty"`
+
+	// Visitor Whose conversations.
+	Visitor *ID `form:"visitor,omitempty" json:"visitor,omitempty"`
+
+	// Agent Who is responsible for the conversation now.
+	Agent *ID `form:"agent,omitempty" json:"agent,omitempty"`
+
+	// Sender Who wrote it.
+	Sender *ID `form:"sender,omitempty" json:"sender,omitempty"`
+
+	// Type The type of the message.
+	Type *string `form:"type,omitempty" json:"type,omitempty"`
+
+	// From Server time of the message, included.
+	From *int64 `form:"from,omitempty" json:"from,omitempty"`
+
+	// To Server time of the message, included.
+	To *int64 `form:"to,omitempty" json:"to,omitempty"`
+
+	// Cursor The `nextCursor` of the previous page of the same search. Pages neither repeat nor miss anything while others write.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+	Limit  *int    `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
 // CreateAgentSessionJSONRequestBody defines body for CreateAgentSession for application/json ContentType.
 type CreateAgentSessionJSONRequestBody = AgentSessionRequest
 
@@ -307,6 +357,9 @@ type ServerInterface interface {
 	// GetSpec This description
 	// (GET /v1/openapi.yaml)
 	GetSpec(ctx echo.Context) error
+	// Search Search messages and internal notes that you may read now, newest first
+	// (GET /v1/search)
+	Search(ctx echo.Context, params SearchParams) error
 	// SignOut Sign this device out
 	// (POST /v1/sign-out)
 	SignOut(ctx echo.Context) error
@@ -614,6 +667,94 @@ func (w *ServerInterfaceWrapper) GetSpec(ctx echo.Context) error {
 	return err
 }
 
+// Search converts echo context to params.
+func (w *ServerInterfaceWrapper) Search(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params SearchParams
+	// ------------- Required query parameter "q" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "q", ctx.QueryParams(), &params.Q, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter q: %s", err))
+	}
+
+	// ------------- Optional query parameter "in" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "in", ctx.QueryParams(), &params.In, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter in: %s", err))
+	}
+
+	// ------------- Optional query parameter "conversation" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "conversation", ctx.QueryParams(), &params.Conversation, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter conversation: %s", err))
+	}
+
+	// ------------- Optional query parameter "visitor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "visitor", ctx.QueryParams(), &params.Visitor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter visitor: %s", err))
+	}
+
+	// ------------- Optional query parameter "agent" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "agent", ctx.QueryParams(), &params.Agent, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter agent: %s", err))
+	}
+
+	// ------------- Optional query parameter "sender" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "sender", ctx.QueryParams(), &params.Sender, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter sender: %s", err))
+	}
+
+	// ------------- Optional query parameter "type" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "type", ctx.QueryParams(), &params.Type, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter type: %s", err))
+	}
+
+	// ------------- Optional query parameter "from" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "from", ctx.QueryParams(), &params.From, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter from: %s", err))
+	}
+
+	// ------------- Optional query parameter "to" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "to", ctx.QueryParams(), &params.To, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter to: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.Search(ctx, params)
+	return err
+}
+
 // SignOut converts echo context to params.
 func (w *ServerInterfaceWrapper) SignOut(ctx echo.Context) error {
 	var err error
@@ -720,6 +861,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/v1/conversations/:id/messages", wrapper.ListMessages, options.OperationMiddlewares["listMessages"]...)
 	router.POST(options.BaseURL+"/v1/conversations/:id/messages", wrapper.PostMessage, options.OperationMiddlewares["postMessage"]...)
 	router.GET(options.BaseURL+"/v1/conversations/:id/notes", wrapper.ListNotes, options.OperationMiddlewares["listNotes"]...)
+	router.GET(options.BaseURL+"/v1/search", wrapper.Search, options.OperationMiddlewares["search"]...)
 	router.GET(options.BaseURL+"/v1/openapi.yaml", wrapper.GetSpec, options.OperationMiddlewares["getSpec"]...)
 	router.GET(options.BaseURL+"/healthz", wrapper.GetHealth, options.OperationMiddlewares["getHealth"]...)
 	router.GET(options.BaseURL+"/readyz", wrapper.GetReady, options.OperationMiddlewares["getReady"]...)
@@ -1401,6 +1543,53 @@ func (response GetSpecdefaultApplicationProblemPlusJSONResponse) VisitGetSpecRes
 	return err
 }
 
+type SearchRequestObject struct {
+	Params SearchParams
+}
+
+type SearchResponseObject interface {
+	VisitSearchResponse(w http.ResponseWriter) error
+}
+
+type Search200JSONResponse SearchPage
+
+func (response Search200JSONResponse) VisitSearchResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SearchdefaultResponseHeaders struct {
+	RetryAfter *int
+}
+
+type SearchdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    SearchdefaultResponseHeaders
+	StatusCode int
+}
+
+func (response SearchdefaultApplicationProblemPlusJSONResponse) VisitSearchResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type SignOutRequestObject struct {
 }
 
@@ -1607,6 +1796,9 @@ type StrictServerInterface interface {
 	// GetSpec This description
 	// (GET /v1/openapi.yaml)
 	GetSpec(ctx context.Context, request GetSpecRequestObject) (GetSpecResponseObject, error)
+	// Search Search messages and internal notes that you may read now, newest first
+	// (GET /v1/search)
+	Search(ctx context.Context, request SearchRequestObject) (SearchResponseObject, error)
 	// SignOut Sign this device out
 	// (POST /v1/sign-out)
 	SignOut(ctx context.Context, request SignOutRequestObject) (SignOutResponseObject, error)
@@ -2082,6 +2274,31 @@ func (sh *strictHandler) GetSpec(ctx echo.Context) error {
 		return err
 	} else if validResponse, ok := response.(GetSpecResponseObject); ok {
 		return validResponse.VisitGetSpecResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// Search operation middleware
+func (sh *strictHandler) Search(ctx echo.Context, params SearchParams) error {
+	var request SearchRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.Search(ctx.Request().Context(), request.(SearchRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "Search")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(SearchResponseObject); ok {
+		return validResponse.VisitSearchResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

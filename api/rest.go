@@ -41,6 +41,7 @@ func (s *Server) routeREST() {
 			"listMessages":         signedIn,
 			"listNotes":            signedIn,
 			"postMessage":          publishes,
+			"search":               signedIn,
 		},
 	})
 	s.routeMQTT()

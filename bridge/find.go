@@ -188,7 +188,7 @@ func (f *finding) look(ctx context.Context, d Found) error {
 	if !f.may(d.Stream.Kind(), c) || f.request.Agent != "" && c.Assignee != f.request.Agent {
 		return nil
 	}
-	message, text, err := f.read(ctx, d)
+	message, text, edited, err := f.read(ctx, d)
 	if err != nil || message == nil || f.request.Type != "" && message.Type != f.request.Type {
 		return err
 	}
@@ -199,7 +199,7 @@ func (f *finding) look(ctx context.Context, d Found) error {
 	f.last = d.Place
 	f.page.Hits = append(f.page.Hits, parley.SearchHit{
 		Conversation: id, Visitor: parley.Person{ID: c.Visitor, Name: c.VisitorName}, In: d.Stream.Kind(),
-		Seq: message.Seq, Sender: message.Sender, Role: message.Role, Type: message.Type, At: message.At, Edited: d.Text != d.Seq,
+		Seq: message.Seq, Sender: message.Sender, Role: message.Role, Type: message.Type, At: message.At, Edited: edited,
 		Snippet: pieces(search.NewSnippet(text, spans, snippetRunes)),
 	})
 	return nil
@@ -214,32 +214,26 @@ func (f *finding) may(kind parley.TopicKind, c parley.Conversation) bool {
 	return f.who.MayIn(action, c) == nil
 }
 
-// read returns a message and the text that it has, nil if it was deleted.
-func (f *finding) read(ctx context.Context, d Found) (*parley.Entry, string, error) {
-	message, err := f.entry(ctx, d.Stream, d.Seq)
-	if err != nil || message == nil || message.Redacted || !message.Type.Message() {
-		return nil, "", err
-	}
-	if d.Text == d.Seq {
-		return message, textOf(message), nil
-	}
-	edit, err := f.entry(ctx, d.Stream, d.Text)
-	if err != nil || edit == nil || edit.Redacted {
-		return nil, "", err
-	}
-	return message, textOf(edit), nil
-}
-
-// entry returns an entry of the log, nil if there is none.
-func (f *finding) entry(ctx context.Context, stream parley.Stream, seq int64) (*parley.Entry, error) {
-	page, err := f.store.Read(ctx, stream, seq-1, 1)
+// read returns a message and the text that it has now, nil if it was deleted.
+func (f *finding) read(ctx context.Context, d Found) (message *parley.Entry, text string, edited bool, err error) {
+	page, err := f.store.Read(ctx, d.Stream, d.Seq-1, 1)
 	if err != nil {
-		return nil, fmt.Errorf("read what was found: %w", err)
+		return nil, "", false, fmt.Errorf("read what was found: %w", err)
 	}
-	if len(page) == 0 || page[0].Seq != seq {
-		return nil, nil
+	if len(page) == 0 || page[0].Seq != d.Seq || page[0].Redacted || !page[0].Type.Message() {
+		return nil, "", false, nil
 	}
-	return &page[0], nil
+	message = &page[0]
+	amended, err := f.store.Amendments(ctx, d.Stream, d.Seq, d.Seq, math.MaxInt64)
+	switch {
+	case err != nil:
+		return nil, "", false, fmt.Errorf("read what became of it: %w", err)
+	case len(amended) == 0:
+		return message, textOf(message), false, nil
+	case amended[0].Type == parley.EntryEdit:
+		return message, textOf(&amended[0]), true, nil
+	}
+	return nil, "", false, nil
 }
 
 func pieces(s search.Snippet) []parley.SnippetPiece {

@@ -56,6 +56,12 @@ func (n *node) bridgeSamples() []api.Sample {
 		counter("reads_from_memory", "Delivery reads answered from memory.", s.TailReads),
 		counter("reads_from_store", "Delivery reads answered by the store.", s.StoreReads),
 		gauge("conversations_in_memory", "Conversations held in memory.", s.Conversations),
+		counter("searches", "Pages of search results.", s.Searches),
+		counter("searches_limited", "Searches refused because too many ran.", s.SearchesLimited),
+		counter("searches_partial", "Searches cut off after a second.", s.SearchesPartial),
+		counter("index_documents", "Messages written to the search index, or removed from it.", s.Indexed),
+		gauge("index_waiting", "Messages in memory that wait for the search index.", s.IndexWaiting),
+		gauge("index_behind_seconds", "How far the search index is behind the log; 0: nothing is missing.", int64(s.IndexBehind.Seconds())),
 	}
 }
 
