@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"sync"
 	"time"
 
@@ -221,6 +222,15 @@ func (r *REST) Marks(ctx context.Context, s *Session, conversation string) (parl
 		return nil, fmt.Errorf("read state: %w", err)
 	}
 	return state.Marks, nil
+}
+
+// Search makes a search and tells whether it was cut off.
+func (r *REST) Search(ctx context.Context, s *Session, query url.Values) (partial bool, err error) {
+	var page struct {
+		Partial bool `json:"partial"`
+	}
+	err = r.as(ctx, s, http.MethodGet, "/v1/search?"+query.Encode(), nil, &page)
+	return page.Partial, err
 }
 
 // Registers are the personal registers of the user of s, and how many events that
