@@ -31,6 +31,8 @@ type indexer struct {
 	docs  *documents
 	log   *slog.Logger
 
+	warned time.Time // its goroutine's
+
 	mu       sync.Mutex
 	waiting  []parley.Entry // followed and not in the index, in order
 	bytes    int            // of their bodies
@@ -250,12 +252,15 @@ func (x *indexer) reached() int64 {
 	return x.position
 }
 
-// retry waits after an error.
+// retry waits after an error, and tells of it now and then.
 func (x *indexer) retry(ctx context.Context, err error) {
 	if ctx.Err() != nil {
 		return
 	}
-	x.log.Warn("search index is behind", "error", err)
+	if time.Since(x.warned) > indexReport {
+		x.warned = time.Now()
+		x.log.Warn("search index is behind", "error", err)
+	}
 	rest(ctx, indexRetry)
 }
 
