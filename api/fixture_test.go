@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/openapi3filter"
@@ -77,7 +78,7 @@ func (f *fixture) openParts(t *testing.T) {
 	ctx := context.Background()
 	f.store = must(sqlite.Open(ctx, sqlite.Options{Dir: t.TempDir()}))(t)
 	t.Cleanup(func() { _ = f.store.Close() })
-	f.bridge = must(bridge.New(ctx, f.store, bridge.Options{NewConversations: 10_000}))(t)
+	f.bridge = must(bridge.New(ctx, f.store, bridge.Options{NewConversations: 10_000, SearchTime: time.Minute}))(t)
 	t.Cleanup(func() { _ = f.bridge.Close() })
 	f.access = must(access.New(ctx, f.store, access.Options{}))(t)
 }

@@ -50,6 +50,9 @@ type Options struct {
 	// means the constant of that name. How fast they are free again is fixed.
 	NewConversations int
 
+	// SearchTime is how long a search may take; 0 means a second.
+	SearchTime time.Duration
+
 	// EditTimes is how long messages may be edited and deleted by their authors;
 	// nil means parley.DefaultEditTimes.
 	EditTimes *parley.EditTimes
@@ -64,6 +67,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.NewConversations == 0 {
 		o.NewConversations = NewConversations
+	}
+	if o.SearchTime == 0 {
+		o.SearchTime = time.Second
 	}
 	if o.EditTimes == nil {
 		times := parley.DefaultEditTimes()
@@ -132,7 +138,7 @@ func New(ctx context.Context, store Store, o Options, observers ...Observer) (*B
 	b.folds = newFolds(store, b.projector)
 	b.tails = newTails(store.Epoch())
 	b.indexer = newIndexer(store, b.folds, o.Logger)
-	b.searches = newSearches()
+	b.searches = newSearches(o.SearchTime)
 	b.follower = newFollower(b.folds, b.tails, b.projector, b.indexer, observers)
 	if err := b.projector.recover(ctx, b.folds); err != nil {
 		return nil, fmt.Errorf("bring conversations up to date: %w", err)

@@ -8,7 +8,6 @@ import (
 	"math"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/parley-chat/parley"
 	"github.com/parley-chat/parley/bridge/search"
@@ -19,9 +18,7 @@ const (
 	DefaultSearchLimit = 20
 	MaxSearchLimit     = 100
 
-	searchTime   = time.Second            // then the page is as full as it is
-	searchSettle = 250 * time.Millisecond // of that, for what has just been written to get into the index
-	searchPage   = 500                    // documents that are asked for at once, at most
+	searchPage   = 500 // documents that are asked for at once, at most
 	snippetRunes = 160
 )
 
@@ -29,7 +26,7 @@ const (
 // first. A message is found by the text that it has now. What was acknowledged
 // before the call is found, unless SearchPage.Indexing says otherwise.
 //
-// It takes about a second at most, then the page is SearchPage.Partial. Of one user
+// It takes about Options.SearchTime at most, then the page is SearchPage.Partial. Of one user
 // SearchesAtOnce run at a time, and a few of all together: what is beyond that is
 // refused with parley.CodeRateLimited. What cannot be searched for, and a cursor
 // that is none, is refused with parley.CodeInvalid.
@@ -38,7 +35,7 @@ func (b *Bridge) Search(ctx context.Context, who parley.Identity, r parley.Searc
 	if err != nil || len(f.query.Kinds) == 0 {
 		return parley.SearchPage{}, err
 	}
-	limited, cancel := context.WithTimeout(ctx, searchTime)
+	limited, cancel := context.WithTimeout(ctx, b.searches.time)
 	defer cancel()
 	leave, err := b.searches.enter(limited, who)
 	if err != nil {
@@ -154,7 +151,7 @@ func (f *finding) settle(ctx context.Context) error {
 	if err := f.follower.barrier(ctx); err != nil {
 		return fmt.Errorf("wait for the log: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, searchSettle)
+	ctx, cancel := context.WithTimeout(ctx, f.searches.time/4)
 	defer cancel()
 	f.page.Indexing = !f.indexer.settle(ctx)
 	return nil

@@ -291,13 +291,13 @@ func (h held) FindDocuments(ctx context.Context, q bridge.DocumentQuery) ([]brid
 	return h.Store.FindDocuments(ctx, q)
 }
 
-func holding(t *testing.T) (held, *bridge.Bridge) {
+func holding(t *testing.T, limit time.Duration) (held, *bridge.Bridge) {
 	store, err := sqlite.Open(t.Context(), sqlite.Options{Dir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	h := held{store, make(chan struct{}, 100), make(chan struct{})}
-	b, err := bridge.New(t.Context(), h, bridge.Options{})
+	b, err := bridge.New(t.Context(), h, bridge.Options{SearchTime: limit})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -313,7 +313,7 @@ func holding(t *testing.T) (held, *bridge.Bridge) {
 }
 
 func TestSearchesAtOnce(t *testing.T) {
-	h, b := holding(t)
+	h, b := holding(t, time.Minute)
 	var wg sync.WaitGroup
 	for range bridge.SearchesAtOnce {
 		wg.Go(func() {
@@ -340,7 +340,7 @@ func TestSearchesAtOnce(t *testing.T) {
 
 // Many users together get as much as the machine has room for; all are answered.
 func TestSearchesOfMany(t *testing.T) {
-	h, b := holding(t)
+	h, b := holding(t, time.Second)
 	var wg sync.WaitGroup
 	codes := make(chan parley.Code, 100)
 	for n := range cap(codes) {
@@ -372,7 +372,7 @@ func TestSearchesOfMany(t *testing.T) {
 // A search whose time is up goes on where it ended, and does not tell where that
 // was if that is in a conversation of others.
 func TestSearchIsCutOff(t *testing.T) {
-	h, b := holding(t)
+	h, b := holding(t, time.Second)
 	page, err := b.Search(t.Context(), ann, looking("text"))
 	if err != nil || !page.Partial || page.Next == "" || len(page.Hits) != 0 {
 		t.Fatalf("%+v, %v", page, err)

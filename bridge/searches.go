@@ -12,15 +12,13 @@ import (
 // SearchesAtOnce is how many searches of one user may run at a time.
 const SearchesAtOnce = 2
 
-// searchWait is how long a search waits for others to end.
-const searchWait = searchTime / 2
-
 // searchAgain is when to search again after a refusal.
 const searchAgain = time.Second
 
 // searches counts those that run, so that whoever searches leaves room for
 // messages: of all together at most as many as there are processors.
 type searches struct {
+	time    time.Duration // for each
 	running chan struct{} // holds a token for each
 
 	mu    sync.Mutex
@@ -29,18 +27,18 @@ type searches struct {
 
 type searcher struct{ site, user string }
 
-func newSearches() *searches {
-	return &searches{running: make(chan struct{}, max(2, runtime.GOMAXPROCS(0))), users: map[searcher]int{}}
+func newSearches(each time.Duration) *searches {
+	return &searches{time: each, running: make(chan struct{}, max(2, runtime.GOMAXPROCS(0))), users: map[searcher]int{}}
 }
 
-// enter waits for a place and returns how to leave it. A refusal is
-// parley.CodeRateLimited.
+// enter waits for a place, half of the time at most, and returns how to leave it. A
+// refusal is parley.CodeRateLimited.
 func (s *searches) enter(ctx context.Context, who parley.Identity) (leave func(), err error) {
 	user := searcher{who.Site, who.User}
 	if !s.count(user) {
 		return nil, parley.Limited(searchAgain, "%d searches of yours are running; search again when one has ended", SearchesAtOnce)
 	}
-	ctx, cancel := context.WithTimeout(ctx, searchWait)
+	ctx, cancel := context.WithTimeout(ctx, s.time/2)
 	defer cancel()
 	select {
 	case s.running <- struct{}{}:

@@ -51,7 +51,7 @@ type world struct {
 
 // newWorld has visitors who may open as many conversations as they like.
 func newWorld(t *testing.T) *world {
-	return newWorldWith(t, bridge.Options{NewConversations: 10_000})
+	return newWorldWith(t, bridge.Options{NewConversations: 10_000, SearchTime: time.Minute})
 }
 
 func newWorldWith(t *testing.T, o bridge.Options) *world {
