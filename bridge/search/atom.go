@@ -28,10 +28,10 @@ type atom struct {
 }
 
 const (
-	// MaxTokenRunes is the longest token. What is longer in a text, as no word
-	// is, counts as several words.
-	MaxTokenRunes = 64
+	// MaxTokenRunes is the longest token: a pair of two words.
+	MaxTokenRunes = 2*maxWord + 1
 
+	maxWord    = 64 // runes; what is longer in a text, as no word is, counts as several
 	maxPieces  = 4  // iphone15pro is three words; what has more is a code, and stays whole
 	maxGrouped = 32 // digits of a grouped number
 	maxJoined  = 10 // runes of a picture made of several
@@ -178,8 +178,9 @@ func (s *splitter) contraction(i int) (ending string, end int) {
 // words adds the letters from i to before j as one word, or as several where they
 // are too many for a token.
 func (s *splitter) words(k kind, i, j int, ending string) {
-	for ; j-i > MaxTokenRunes-1; i += MaxTokenRunes - 1 {
-		s.add(atom{kind: k, key: s.text(i, i+MaxTokenRunes-1)}, i, i+MaxTokenRunes-1)
+	const most = maxWord - 1 // an ending may be added
+	for ; j-i > most; i += most {
+		s.add(atom{kind: k, key: s.text(i, i+most)}, i, i+most)
 	}
 	s.add(atom{kind: k, key: stem(s.text(i, j) + ending)}, i, j)
 }

@@ -13,7 +13,7 @@ import (
 const (
 	MaxQueryRunes  = 200 // as it is typed
 	MaxQueryTerms  = 16
-	MaxQueryTokens = 64 // words, numbers, emoji, and pairs of characters that stand together
+	MaxQueryTokens = 64 // see Query.Tokens
 )
 
 // Query is what somebody searches for. The zero value matches nothing. Queries
@@ -50,14 +50,15 @@ func Parse(query string) (Query, error) {
 	}
 	if n := len(q.tokens); n > MaxQueryTokens {
 		return Query{}, parley.Errorf(parley.CodeInvalid,
-			"the search has %d words and pairs of characters, at most %d are allowed: leave some out", n, MaxQueryTokens)
+			"the search has %d words or pairs of characters, at most %d are allowed: leave some out", n, MaxQueryTokens)
 	}
 	q.tokens = distinct(q.tokens)
 	return q, nil
 }
 
 // Tokens returns the tokens that every text has which q matches, distinct and
-// sorted: at least one, at most MaxQueryTokens. Nobody writes to them.
+// sorted: at least one, at most MaxQueryTokens. Those that others imply are left
+// out. Nobody writes to them.
 func (q Query) Tokens() []string { return q.tokens }
 
 // termsOf cuts a query at spaces that are not between quotation marks. A mark
@@ -82,17 +83,20 @@ func (q Query) has(term []atom) bool {
 }
 
 // appendRequired appends the tokens that every text has in which the atoms of
-// term stand together.
+// term stand together: pairs, and what is in none.
 func appendRequired(tokens []string, term []atom) []string {
+	paired := false // the atom is in a pair with the one before it
 	for i, a := range term {
-		switch {
-		case a.kind != character:
-			tokens = append(tokens, a.key)
-		case a.tight:
-			tokens = append(tokens, string([]rune{term[i-1].r, a.r}))
-		case i+1 == len(term) || !term[i+1].tight:
-			tokens = append(tokens, string(a.r)) // it stands alone; else the pair says more
+		if i+1 < len(term) {
+			if pair, ok := pairOf(a, term[i+1]); ok {
+				tokens, paired = append(tokens, pair), true
+				continue
+			}
 		}
+		if !paired {
+			tokens = append(tokens, a.token())
+		}
+		paired = false
 	}
 	return tokens
 }

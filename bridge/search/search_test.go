@@ -47,11 +47,40 @@ func TestTokens(t *testing.T) {
 		{"keycap", "1️⃣", "1"},
 		{"bytes that are no text", "a\xffb\xc3", "a b"},
 	} {
-		got := search.Tokens(c.text)
+		got := slices.DeleteFunc(search.Tokens(c.text), func(token string) bool { return strings.Contains(token, " ") })
 		want := strings.Fields(c.want)
 		slices.Sort(want)
 		if diff := cmp.Diff(want, got); diff != "" && len(want)+len(got) > 0 {
 			t.Errorf("%s: tokens of %q (-want +got):\n%s", c.name, c.text, diff)
+		}
+	}
+}
+
+// Neighbours have a token of their own, so that a phrase of words that everybody
+// says is found by something rare.
+func TestPairs(t *testing.T) {
+	for _, c := range []struct{ name, text, pairs, query, required string }{
+		{"words", "please call me", "call me|pleas call", `"please call"`, "pleas call"},
+		{"one word", "call", "", "call", "call"},
+		{"two terms", "please call me", "call me|pleas call", "please me", "me|pleas"},
+		{"a compound", "SO-2026/0815", "2026 0815|so 2026|so 20260815", "SO-2026/0815", "2026 0815|so 2026"},
+		{"a grouped number amid words", "to 1,299 or", "1 299|1299 or|299 or|to 1|to 1299", "“to 1299 or”", "1299 or|to 1299"},
+		{"grouped twice", "86 138-0013", "138 0013|86 138|86 1380013|86138 0013", "86138", "86138"},
+		{"characters that touch", "退款", "", "退款", "退款"},
+		{"characters that do not", "退 款", "", "“退 款”", "款|退"},
+		{"mixed", "我的iPhone 手机", "iphon 手|的 iphon", "的iPhone手机", "iphon 手|手机|的 iphon"},
+		{"emoji", "好👍🎉", "好 👍|👍 🎉", "👍🎉", "👍 🎉"},
+	} {
+		pairs := slices.DeleteFunc(search.Tokens(c.text), func(token string) bool { return !strings.Contains(token, " ") })
+		if got := strings.Join(pairs, "|"); got != c.pairs {
+			t.Errorf("%s: pairs of %q are %q, want %q", c.name, c.text, got, c.pairs)
+		}
+		q, err := search.Parse(c.query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(q.Tokens(), "|"); got != c.required {
+			t.Errorf("%s: %q requires %q, want %q", c.name, c.query, got, c.required)
 		}
 	}
 }
@@ -127,8 +156,8 @@ func TestParseRefuses(t *testing.T) {
 		{"a\xff", "not valid UTF-8"},
 		{strings.Repeat("a", 201), "201 characters, at most 200"},
 		{"a b c d e f g h i j k l m n o p q", "17 terms, at most 16"},
-		{strings.Repeat("退款", 40), "79 words and pairs"},
-		{strings.Repeat("ﷺ", 100), "words and pairs"},
+		{strings.Repeat("退款", 40), "79 words or pairs"},
+		{strings.Repeat("ﷺ", 100), "words or pairs"},
 	} {
 		_, err := search.Parse(c.query)
 		if e := parley.ErrorOf(err); e == nil || e.Code != parley.CodeInvalid || !strings.Contains(e.Message, c.want) {

@@ -15,7 +15,6 @@ import (
 // those of the bridge, but for the last two.
 type Archive interface {
 	Append(ctx context.Context, stream parley.Stream, entries []parley.Entry, expect int64) ([]parley.Appended, error)
-	Head(ctx context.Context, stream parley.Stream) (int64, error)
 	History(ctx context.Context, who parley.Identity, conversation string, q parley.HistoryQuery) (parley.HistoryPage, error)
 	Search(ctx context.Context, who parley.Identity, q parley.SearchRequest) (parley.SearchPage, error)
 

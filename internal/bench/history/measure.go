@@ -23,11 +23,7 @@ func supervisor() parley.Identity {
 }
 
 func (s *Stage) measure(ctx context.Context, o Options) error {
-	head, err := o.Archive.Head(ctx, parley.MessagesOf(site, conversationID(longest)))
-	if err != nil {
-		return fmt.Errorf("find the newest page: %w", err)
-	}
-	if err := s.pages(ctx, o, head); err != nil {
+	if err := s.pages(ctx, o); err != nil {
 		return fmt.Errorf("measure pages: %w", err)
 	}
 	if err := s.searches(ctx, o); err != nil {
@@ -40,32 +36,45 @@ func (s *Stage) measure(ctx context.Context, o Options) error {
 }
 
 // pages measures pages of the longest conversation.
-func (s *Stage) pages(ctx context.Context, o Options, head int64) error {
-	r := rand.New(rand.NewPCG(o.Seed, 1))
+func (s *Stage) pages(ctx context.Context, o Options) error {
 	id, who := conversationID(longest), supervisor()
-	anywhere := func() int64 { return r.Int64N(head-pageEntries) + pageEntries/2 + 1 }
+	newest, err := o.Archive.History(ctx, who, id, parley.HistoryQuery{Limit: pageEntries})
+	if err != nil {
+		return err
+	}
+	oldest, err := o.Archive.History(ctx, who, id, parley.HistoryQuery{From: parley.HistoryAfter, Limit: 1})
+	if err != nil {
+		return err
+	}
+	from, to := oldest.Entries[0].At, newest.Entries[0].At
+	r := rand.New(rand.NewPCG(o.Seed, 1))
+	anywhere := func() int64 { return 1 + r.Int64N(newest.Head) }
 	for _, page := range []struct {
-		name string
-		at   func() (parley.HistoryFrom, int64)
+		name  string
+		query func() parley.HistoryQuery
 	}{
-		{"newest page", func() (parley.HistoryFrom, int64) { return parley.HistoryBefore, head + 1 }},
-		{"page in the middle", func() (parley.HistoryFrom, int64) {
-			return parley.HistoryBefore, min(max(head/2-r.Int64N(1000), 0)+pageEntries, head) + 1
+		{"newest page", func() parley.HistoryQuery { return parley.HistoryQuery{} }},
+		{"page in the middle", func() parley.HistoryQuery {
+			return parley.HistoryQuery{From: parley.HistoryBefore, Value: newest.Head/2 - r.Int64N(newest.Head/4)}
 		}},
-		{"oldest page", func() (parley.HistoryFrom, int64) { return parley.HistoryAfter, 0 }},
-		{"page around any message", func() (parley.HistoryFrom, int64) { return parley.HistoryAround, anywhere() }},
+		{"oldest page", func() parley.HistoryQuery { return parley.HistoryQuery{From: parley.HistoryAfter} }},
+		{"page around any message", func() parley.HistoryQuery { return parley.HistoryQuery{From: parley.HistoryAround, Value: anywhere()} }},
+		{"page from any time on", func() parley.HistoryQuery {
+			return parley.HistoryQuery{From: parley.HistoryAt, Value: from + r.Int64N(to-from+1)}
+		}},
 	} {
 		took := make([]time.Duration, o.Pages)
 		for i := range took {
-			from, seq := page.at()
+			q := page.query()
+			q.Limit = pageEntries
 			start := time.Now()
-			got, err := o.Archive.History(ctx, who, id, parley.HistoryQuery{From: from, Value: seq, Limit: pageEntries})
+			p, err := o.Archive.History(ctx, who, id, q)
 			took[i] = time.Since(start)
 			if err != nil {
-				return err
+				return fmt.Errorf("%s: %w", page.name, err)
 			}
-			if len(got.Entries) != pageEntries {
-				return fmt.Errorf("%s: %d entries instead of %d", page.name, len(got.Entries), pageEntries)
+			if len(p.Entries) != pageEntries {
+				return fmt.Errorf("%s: %d entries instead of %d", page.name, len(p.Entries), pageEntries)
 			}
 		}
 		s.add(Measure{Name: page.name, Limit: pageLimit}, took)
