@@ -37,7 +37,7 @@ func newRoot() *cobra.Command {
 		SilenceErrors: true,
 	}
 	root.SetVersionTemplate("parley {{.Version}}\n")
-	root.AddCommand(newServe(), newDemo(), newBench(), newFault())
+	root.AddCommand(newServe(), newDemo(), newMigrate(), newBench(), newFault())
 	return root
 }
 

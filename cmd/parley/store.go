@@ -40,32 +40,56 @@ type location struct {
 
 // location returns where the store is. It reads a file, if the settings name one.
 func (c *config) location() (location, error) {
-	text, setting := c.Store, "PARLEY_STORE"
-	if c.StoreFile != "" {
-		if text != "" {
-			return location{}, errors.New("PARLEY_STORE and PARLEY_STORE_FILE: give one of them")
-		}
-		data, err := os.ReadFile(c.StoreFile)
-		if err != nil {
-			return location{}, fmt.Errorf("PARLEY_STORE_FILE: %w", err)
-		}
-		text, setting = strings.TrimSpace(string(data)), "PARLEY_STORE_FILE"
-		if text == "" {
-			return location{}, fmt.Errorf("PARLEY_STORE_FILE: %s is empty", c.StoreFile)
-		}
-	}
-	if text == "" {
-		if c.Data == "" {
-			return location{folder: defaultFolder}, nil
-		}
+	named := namedStore{text: c.Store, file: c.StoreFile, name: "PARLEY_STORE", fileName: "PARLEY_STORE_FILE"}
+	l, err := named.location()
+	switch {
+	case err != nil:
+		return location{}, err
+	case l == location{} && c.Data == "":
+		return location{folder: defaultFolder}, nil
+	case l == location{}:
 		return location{folder: c.Data}, nil
+	case c.Data != "" && !l.same(location{folder: c.Data}):
+		return location{}, fmt.Errorf("PARLEY_DATA says that the store is in the folder %s, %s says %s: give one of them", c.Data, named.given(), l)
+	}
+	return l, nil
+}
+
+// namedStore is a store as somebody names it, here or in a file.
+type namedStore struct {
+	text, file     string
+	name, fileName string // of the settings, for errors
+}
+
+// given is the setting that counts.
+func (n namedStore) given() string {
+	if n.file != "" {
+		return n.fileName
+	}
+	return n.name
+}
+
+// location returns the zero one if nothing is named.
+func (n namedStore) location() (location, error) {
+	if n.file == "" && n.text == "" {
+		return location{}, nil
+	}
+	if n.file != "" && n.text != "" {
+		return location{}, fmt.Errorf("%s and %s: give one of them", n.name, n.fileName)
+	}
+	text := n.text
+	if n.file != "" {
+		data, err := os.ReadFile(n.file)
+		if err != nil {
+			return location{}, fmt.Errorf("%s: %w", n.fileName, err)
+		}
+		if text = strings.TrimSpace(string(data)); text == "" {
+			return location{}, fmt.Errorf("%s: %s is empty", n.fileName, n.file)
+		}
 	}
 	l, err := parseLocation(text)
 	if err != nil {
-		return location{}, fmt.Errorf("%s: %w", setting, err)
-	}
-	if c.Data != "" && (l.uri != "" || filepath.Clean(c.Data) != filepath.Clean(l.folder)) {
-		return location{}, fmt.Errorf("PARLEY_DATA says that the store is in the folder %s, %s says %s: give one of them", c.Data, setting, l)
+		return location{}, fmt.Errorf("%s: %w", n.given(), err)
 	}
 	return l, nil
 }
@@ -108,6 +132,11 @@ func (l location) host() string {
 		return ""
 	}
 	return rest
+}
+
+// same reports whether two locations are one store, as far as their names tell.
+func (l location) same(o location) bool {
+	return l.uri == o.uri && filepath.Clean(l.folder) == filepath.Clean(o.folder)
 }
 
 // String returns what may be shown of l.
