@@ -90,7 +90,7 @@ func (l *Lab) open(ctx context.Context, config server.Config) (*world, context.C
 	config.Env = append([]string{"PARLEY_LOG=warn", "PARLEY_EDIT_VISITOR=" + editTime, "PARLEY_EDIT_STAFF=" + editTime}, config.Env...)
 	if l.store != nil {
 		l.worlds++
-		config.Env = append(config.Env, "PARLEY_STORE="+l.store.URI(fmt.Sprintf("world%d", l.worlds)))
+		config.Store = l.store.URI(fmt.Sprintf("world%d", l.worlds))
 	}
 	s, err := server.New(config)
 	if err != nil {

@@ -43,6 +43,7 @@ const (
 type Config struct {
 	Binary string   // of parley, see Build
 	Data   string   // the data folder, kept over restarts
+	Store  string   // "mongodb://…": instead of a data folder
 	Env    []string // "KEY=value", on top of this process's environment
 	Prefix []string // command line that the server is started by, such as prlimit's
 	// HTTP, MQTT and Metrics are addresses to listen on. Empty ones become free
@@ -161,10 +162,17 @@ func (s *Server) Launch() error {
 		return errors.New("start server: it is running")
 	}
 	c := s.config
-	argv := append(slices.Clone(c.Prefix), c.Binary, "serve", "--data", c.Data, "--http", c.HTTP, "--mqtt", c.MQTT, "--metrics", c.Metrics)
+	argv := append(slices.Clone(c.Prefix), c.Binary, "serve")
+	if c.Store == "" {
+		argv = append(argv, "--data", c.Data)
+	}
+	argv = append(argv, "--http", c.HTTP, "--mqtt", c.MQTT, "--metrics", c.Metrics)
 	cmd := exec.Command(argv[0], argv[1:]...)
 	s.mu.Lock()
 	cmd.Env = append(append(cmd.Environ(), c.Env...), s.armed...)
+	if c.Store != "" { // tests' databases lose updates, which the server would refuse
+		cmd.Env = append(cmd.Env, "PARLEY_STORE="+c.Store, "PARLEY_STORE_PROBE=off")
+	}
 	s.mu.Unlock()
 	cmd.Stderr = &s.stderr
 	started := time.Now()
