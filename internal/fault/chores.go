@@ -25,7 +25,7 @@ func (h *household) live(ctx context.Context) {
 	began := time.Now()
 	for n := 0; ; n++ {
 		pace := householdPace
-		if time.Since(began) > calmAfter {
+		if time.Since(began) > calmAfter || h.world.store != nil {
 			pace = calmPace
 		}
 		if sleep(ctx, pace) != nil {

@@ -11,10 +11,14 @@ import (
 
 // batch is how many messages each writer adds in a round of the loops.
 func (l *Lab) batch() int {
-	if l.store != nil {
-		return 30 // it reads everything to find anything
+	switch {
+	case l.store == nil:
+		return 300
+	case l.Soak:
+		return 30 // that database reads everything to find anything
+	default:
+		return 10
 	}
-	return 300
 }
 
 // everyKind are the clients that write; mosquitto_pub, a process for each

@@ -21,12 +21,19 @@ func (l *Lab) outage(round int) time.Duration {
 }
 
 const (
-	backlog      = 1000 // messages
 	drainedLimit = 10 * time.Second
 	noticeLimit  = 5 * time.Second // until /readyz says so: as long as an operation may take
 	outageRSS    = 200 * mib
 	lookEvery    = 50 * time.Millisecond
 )
+
+// backlog is how many messages wait for a database that is away.
+func (l *Lab) backlog() int {
+	if l.Soak {
+		return 1000
+	}
+	return 100
+}
 
 // storeDown takes the database away in every way while messages are written, and gives
 // it back.
@@ -65,7 +72,7 @@ func (w *world) downFor(ctx context.Context, mood string, outage time.Duration) 
 		return err
 	}
 	acked := w.acked()
-	w.write(backlog / len(w.publishers))
+	w.write(w.backlog() / len(w.publishers))
 	if err := w.watchOutage(ctx, mood, outage, before); err != nil {
 		return err
 	}

@@ -17,7 +17,7 @@ import (
 const (
 	answerLimit = 6 * time.Second // of HTTP: the 5 s that an operation of the store may take, and some
 	pongLimit   = time.Second
-	slowSends   = 50 // messages of each writer
+	slowSends   = 20 // messages of each writer
 	manyMore    = 2000
 )
 
