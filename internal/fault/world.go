@@ -74,6 +74,10 @@ type reader interface {
 // open prepares a server on a folder of its own, and a cable to it. It starts
 // nothing.
 func (l *Lab) open(ctx context.Context, config server.Config) (*world, context.Context, error) {
+	if l.store != nil {
+		l.worlds++
+		config.Binary, config.Store = l.FaultBinary, l.store.URI(fmt.Sprintf("world%d", l.worlds))
+	}
 	if config.Binary == "" {
 		config.Binary = l.Binary
 	}
@@ -88,10 +92,6 @@ func (l *Lab) open(ctx context.Context, config server.Config) (*world, context.C
 		config.Env = []string{server.DemoSite}
 	}
 	config.Env = append([]string{"PARLEY_LOG=warn", "PARLEY_EDIT_VISITOR=" + editTime, "PARLEY_EDIT_STAFF=" + editTime}, config.Env...)
-	if l.store != nil {
-		l.worlds++
-		config.Store = l.store.URI(fmt.Sprintf("world%d", l.worlds))
-	}
 	s, err := server.New(config)
 	if err != nil {
 		return nil, nil, err

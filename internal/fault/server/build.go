@@ -10,7 +10,8 @@ import (
 
 // Build compiles cmd/parley of the module around the working directory into dir
 // and returns the path of the binary. With race, it carries the race detector,
-// which needs cgo. With the tag "fault" it dies where PARLEY_CRASH_AT says.
+// which needs cgo. With the tag "fault" it dies where PARLEY_CRASH_AT says, and takes
+// a database that loses updates, as that of tests does.
 func Build(ctx context.Context, dir string, race bool, tags ...string) (string, error) {
 	binary := filepath.Join(dir, strings.Join(append([]string{"parley"}, tags...), "-"))
 	args := []string{"build", "-o", binary, "-tags", strings.Join(tags, ",")}

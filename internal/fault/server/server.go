@@ -170,8 +170,8 @@ func (s *Server) Launch() error {
 	cmd := exec.Command(argv[0], argv[1:]...)
 	s.mu.Lock()
 	cmd.Env = append(append(cmd.Environ(), c.Env...), s.armed...)
-	if c.Store != "" { // tests' databases lose updates, which the server would refuse
-		cmd.Env = append(cmd.Env, "PARLEY_STORE="+c.Store, "PARLEY_STORE_PROBE=off")
+	if c.Store != "" {
+		cmd.Env = append(cmd.Env, "PARLEY_STORE="+c.Store)
 	}
 	s.mu.Unlock()
 	cmd.Stderr = &s.stderr
