@@ -3,6 +3,7 @@ package fault
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/parley-chat/parley/internal/fault/server"
@@ -50,10 +51,15 @@ func storeDown(ctx context.Context, l *Lab) error {
 	})
 }
 
-// withCrew is within, with the readers and writers of the loops.
+// withCrew is within, with the readers of the loops, and with many writers: one entry of
+// a conversation is written after the other.
 func (l *Lab) withCrew(ctx context.Context, act func(context.Context, *world) error) error {
+	writers := everyKind[:]
+	if l.Soak {
+		writers = slices.Repeat(writers, 5)
+	}
 	return l.within(ctx, server.Config{}, func(ctx context.Context, w *world) error {
-		if err := w.crew(ctx, bothReaders[:], everyKind[:], 50); err != nil {
+		if err := w.crew(ctx, bothReaders[:], writers, 50); err != nil {
 			return fmt.Errorf("set up: %w", err)
 		}
 		return act(ctx, w)
