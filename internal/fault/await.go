@@ -15,6 +15,14 @@ const (
 	poll         = 5 * time.Millisecond
 )
 
+// patient is a limit, longer where the database reads everything to find anything.
+func (l *Lab) patient(limit time.Duration) time.Duration {
+	if l.store != nil {
+		return 4 * limit
+	}
+	return limit
+}
+
 // await polls until missing returns "", and fails with its last answer.
 func await(ctx context.Context, limit time.Duration, missing func() string) error {
 	deadline := time.Now().Add(limit)

@@ -165,7 +165,7 @@ func (t *traffic) until(ctx context.Context, setting string) error {
 func (t *traffic) awaitCaughtUp(ctx context.Context) error {
 	began, shown := time.Now(), t.leastShown()
 	waiting := slices.Clone(t.publishers)
-	err := await(ctx, drainTimeout, func() string {
+	err := await(ctx, t.patient(drainTimeout), func() string {
 		waiting = slices.DeleteFunc(waiting, func(p *device.Publisher) bool {
 			if p.Pending() > 0 {
 				return false
@@ -185,7 +185,7 @@ func (t *traffic) awaitCaughtUp(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := t.awaitShown(ctx, heads, drainTimeout); err != nil {
+	if err := t.awaitShown(ctx, heads, t.patient(drainTimeout)); err != nil {
 		t.Log.Warn("a device did not catch up", "err", err)
 	}
 	took, owed := time.Since(began), -shown

@@ -94,7 +94,7 @@ func (w *world) residents() int {
 // settleIn waits until everybody has subscribed, opens the conversation and has the
 // agent claim it. Nothing has happened before, so everybody is owed everything.
 func (h *household) settleIn(ctx context.Context) (err error) {
-	err = await(ctx, setupTimeout, func() string {
+	err = await(ctx, h.world.patient(setupTimeout), func() string {
 		for _, c := range h.all {
 			select {
 			case <-c.Subscribed():
@@ -181,7 +181,7 @@ func (n neighbour) Records() []record {
 
 // drain waits until everything is acknowledged or refused.
 func (h *household) drain(ctx context.Context) error {
-	return await(ctx, drainTimeout, func() string {
+	return await(ctx, h.world.patient(drainTimeout), func() string {
 		for _, c := range h.all {
 			if n := c.Pending(); n > 0 {
 				return fmt.Sprintf("%d letters of a household are not acknowledged: %v", n, c.Err())

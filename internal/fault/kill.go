@@ -145,7 +145,7 @@ func publishCut(ctx context.Context, l *Lab) error {
 			accepted := w.cable.Accepted()
 			w.cable.CutAfterPublish()
 			w.write(5)
-			err := await(ctx, roundTimeout, func() string {
+			err := await(ctx, w.patient(roundTimeout), func() string {
 				if w.cable.Accepted() == accepted {
 					return "nobody came back after a cut"
 				}

@@ -56,7 +56,7 @@ func storeKill(ctx context.Context, l *Lab) error {
 // that takes. One that is gone is started, which is what a supervisor does.
 func (w *world) awaitBack(ctx context.Context) error {
 	began := time.Now()
-	err := await(ctx, drainTimeout, func() string {
+	err := await(ctx, w.patient(drainTimeout), func() string {
 		select {
 		case <-w.server.Exited():
 			w.result.count("started", 1)

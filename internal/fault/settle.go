@@ -26,7 +26,7 @@ func (w *world) settle(ctx context.Context) error {
 	for _, s := range streams {
 		heads[s.Conversation] = len(s.Entries)
 	}
-	if err := w.awaitShown(ctx, heads, drainTimeout); err != nil {
+	if err := w.awaitShown(ctx, heads, w.patient(drainTimeout)); err != nil {
 		w.Log.Warn("a device did not catch up", "err", err)
 	}
 	w.judge(streams)
@@ -46,7 +46,7 @@ func (w *world) quiet(ctx context.Context) error {
 
 // drain waits until every message is settled.
 func (w *world) drain(ctx context.Context) error {
-	return await(ctx, drainTimeout, func() string {
+	return await(ctx, w.patient(drainTimeout), func() string {
 		if n := w.pending(); n > 0 {
 			return fmt.Sprintf("%d messages are not acknowledged: %s", n, w.trouble())
 		}

@@ -199,7 +199,7 @@ func (w *world) subscribe(ctx context.Context, kind device.Kind, s *device.Sessi
 	w.devices.Go(func() { d.Run(ctx) })
 	w.subscribers = append(w.subscribers, d)
 	w.hear(d)
-	return d, await(ctx, setupTimeout, func() string {
+	return d, await(ctx, w.patient(setupTimeout), func() string {
 		select {
 		case <-d.Subscribed():
 			return ""
@@ -231,7 +231,7 @@ func (w *world) visitor(ctx context.Context, kind device.Kind, e device.Endpoint
 	w.writers = append(w.writers, p)
 	w.streams = append(w.streams, stream{p.Conversation, session})
 	p.Send("hello")
-	return p, await(ctx, setupTimeout, func() string {
+	return p, await(ctx, w.patient(setupTimeout), func() string {
 		if p.Pending() > 0 {
 			return fmt.Sprintf("the first message is not acknowledged: %v", p.Err())
 		}
@@ -320,7 +320,7 @@ func (w *world) write(batch int) {
 }
 
 func (w *world) awaitAcked(ctx context.Context, target int64) error {
-	return await(ctx, roundTimeout, func() string {
+	return await(ctx, w.patient(roundTimeout), func() string {
 		if acked := w.acked(); acked < target {
 			return fmt.Sprintf("%d messages are acknowledged, waiting for %d: %s", acked, target, w.trouble())
 		}

@@ -14,9 +14,14 @@ import (
 	"log/slog"
 	"net/url"
 	"path/filepath"
+	"sync"
 
 	"github.com/FerretDB/FerretDB/ferretdb"
 )
+
+// opening is held while one is opened: each notes in a variable of the package that it
+// is embedded.
+var opening sync.Mutex
 
 // Server is one embedded FerretDB.
 type Server struct {
@@ -30,6 +35,8 @@ func New(addr, data string, log *slog.Logger) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find the folder of the database: %w", err)
 	}
+	opening.Lock()
+	defer opening.Unlock()
 	files := url.URL{Scheme: "file", Path: folder + "/"} // it insists on the slash
 	db, err := ferretdb.New(&ferretdb.Config{
 		Listener:  ferretdb.ListenerConfig{TCP: addr},
