@@ -16,7 +16,7 @@ import (
 // no primary was found, it asks the first host alone.
 func diagnose(ctx context.Context, err error, uri string, parsed *connstring.ConnString) error {
 	explained := explain(err, uri)
-	if explained != err && !errors.Is(explained, errNoPrimary) {
+	if explained.Error() != err.Error() && !errors.Is(explained, errNoPrimary) {
 		return explained
 	}
 	if ctx.Err() != nil || parsed.ReplicaSet == "" || parsed.Scheme == connstring.SchemeMongoDBSRV {

@@ -30,8 +30,11 @@ func (s *Store) probe(ctx context.Context) (err error) {
 	if _, err := c.InsertOne(ctx, bson.D{{Key: "key", Value: 1}, {Key: "n", Value: int64(0)}}); err != nil {
 		return fmt.Errorf("probe the server: %w", err)
 	}
-	if _, err := c.InsertOne(ctx, bson.D{{Key: "key", Value: 1}}); !driver.IsDuplicateKeyError(err) {
-		return fmt.Errorf("this server cannot be used: it does not keep unique indexes (a second document got in, %v)", err)
+	switch _, err := c.InsertOne(ctx, bson.D{{Key: "key", Value: 1}}); {
+	case err == nil:
+		return errors.New("this server cannot be used: it does not keep unique indexes (a second document got in)")
+	case !driver.IsDuplicateKeyError(err):
+		return fmt.Errorf("probe the server: %w", err)
 	}
 	var group sync.WaitGroup
 	errs := make([]error, raisers)
