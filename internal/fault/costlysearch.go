@@ -151,14 +151,14 @@ func (h *hunters) search(ctx context.Context, s *device.Session) {
 // one searches, and notes what came of it.
 func (h *hunters) one(ctx context.Context, s *device.Session, q string) {
 	began := time.Now()
-	partial, err := h.rest.Search(ctx, s, url.Values{"q": {q}, "limit": {"100"}})
+	_, whole, err := h.rest.Search(ctx, s, url.Values{"q": {q}, "limit": {"100"}})
 	took := time.Since(began)
 	var refusal *parley.Error
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.times = append(h.times, took)
 	switch {
-	case err == nil && partial:
+	case err == nil && !whole:
 		h.partial++
 	case err == nil:
 		h.answered++
@@ -176,7 +176,7 @@ func (h *hunters) judge() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.result.count("searches", len(h.times))
-	h.result.count("cut off", h.partial)
+	h.result.count("cut off, or the index behind", h.partial)
 	h.result.measure("slowest search", ms(quantile(h.times, 1)), "ms", searchLimit)
 	if h.answered == 0 {
 		h.result.problem("no search was answered")

@@ -224,13 +224,16 @@ func (r *REST) Marks(ctx context.Context, s *Session, conversation string) (parl
 	return state.Marks, nil
 }
 
-// Search makes a search and tells whether it was cut off.
-func (r *REST) Search(ctx context.Context, s *Session, query url.Values) (partial bool, err error) {
+// Search returns how many hits the first page of a search has. whole tells that it
+// is all that could be there: it was not cut off, and the index lacks nothing.
+func (r *REST) Search(ctx context.Context, s *Session, query url.Values) (hits int, whole bool, err error) {
 	var page struct {
-		Partial bool `json:"partial"`
+		Hits     []json.RawMessage `json:"hits"`
+		Partial  bool              `json:"partial"`
+		Indexing bool              `json:"indexing"`
 	}
 	err = r.as(ctx, s, http.MethodGet, "/v1/search?"+query.Encode(), nil, &page)
-	return page.Partial, err
+	return len(page.Hits), !page.Partial && !page.Indexing, err
 }
 
 // Registers are the personal registers of the user of s, and how many events that
