@@ -70,8 +70,8 @@ func (s *Store) Cut(ctx context.Context, stream parley.Stream, first int64) (int
 		return 0, fmt.Errorf("cut %s: %w", stream, err)
 	}
 	first = min(first, h.Seq)
-	if t, some := s.pending.tail(stream); some && t.entries[0].Seq < first {
-		if err := s.settle(ctx); err != nil { // a cut goes through the tables
+	if _, some := s.pending.tail(stream); some {
+		if err := s.settle(ctx); err != nil { // a cut goes through the tables; an edit of what it takes may be anywhere
 			return 0, fmt.Errorf("cut %s: %w", stream, err)
 		}
 	}

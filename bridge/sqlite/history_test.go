@@ -122,3 +122,30 @@ func TestCutOfARowThatComesLater(t *testing.T) {
 	row.First, row.LastText = 2, ""
 	equal(t, "row", got, row)
 }
+
+// TestCutTakesPendingEdits cuts a message off whose edit is behind the cut, and not
+// in the tables yet.
+func TestCutTakesPendingEdits(t *testing.T) {
+	s := open(t, t.TempDir())
+	defer func() { must(t, s.Close()) }()
+	say := func(entries ...parley.Entry) {
+		t.Helper()
+		_, err := s.Append(t.Context(), fsyncStream, entries, parley.ExpectAny)
+		must(t, err)
+	}
+	say(message("vis_a", "msg_00001", "one"), message("vis_a", "msg_00002", "two"))
+	_, err := s.EntriesSince(t.Context(), 0, nil, 1) // into the tables
+	must(t, err)
+	_, err = s.Secret(t.Context(), "fsync", 8) // and out of memory
+	must(t, err)
+	say(message("vis_a", "msg_00003", "three"), amendment("vis_a", "msg_00004", parley.EntryEdit, `{"seq":1,"text":"uno"}`))
+	_, err = s.Cut(t.Context(), fsyncStream, 2)
+	must(t, err)
+	entries, err := s.Read(t.Context(), fsyncStream, 0, 10)
+	must(t, err)
+	var redacted []bool
+	for _, e := range entries {
+		redacted = append(redacted, e.Redacted)
+	}
+	equal(t, "redacted", redacted, []bool{true, false, false, true})
+}
