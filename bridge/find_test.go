@@ -388,3 +388,30 @@ func TestSearchIsCutOff(t *testing.T) {
 		t.Error("nobody waits for a search, and it is answered")
 	}
 }
+
+// What somebody loses the right to read while the search runs is not shown, though
+// it was found before.
+func TestSearchDropsWhatIsLostMeanwhile(t *testing.T) {
+	h, b := holding(t, time.Minute)
+	w := &world{T: t, bridge: b}
+	w.say(bob, "c2", text("00001", "text of Bob"))
+	w.claim(hanmm, "c2")
+	w.say(bob, "c2", text("00002", "more text of Bob"))
+	w.say(ann, "c1", text("00002", "more text of Ann"))
+	found := make(chan parley.SearchPage, 1)
+	go func() {
+		page, err := b.Search(t.Context(), lilei, parley.SearchRequest{Text: "text", Limit: 2})
+		if err != nil {
+			t.Error(err)
+		}
+		found <- page
+	}()
+	<-h.entered
+	h.release <- struct{}{}
+	<-h.entered // one of Ann's is found, one of Bob's is not for Li Lei
+	w.claim(hanmm, "c1")
+	h.release <- struct{}{}
+	if page := <-found; len(page.Hits) != 0 {
+		t.Errorf("%+v", page)
+	}
+}
