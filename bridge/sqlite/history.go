@@ -133,11 +133,6 @@ func (w *writer) blank(id int64, stream parley.Stream, from, to int64) error {
 	if err != nil {
 		return err
 	}
-	for i := range written {
-		if err := w.forgetDocument(id, written[i].Seq); err != nil {
-			return err
-		}
-	}
 	return w.redact(id, written)
 }
 

@@ -8,9 +8,6 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
-	"time"
-
-	"github.com/google/go-cmp/cmp"
 
 	"github.com/parley-chat/parley"
 	"github.com/parley-chat/parley/bridge"
@@ -23,7 +20,6 @@ func (s suite) testSearch(t *testing.T) {
 	t.Run("takes the newest text", s.searchAmend)
 	t.Run("takes changes of many at once", s.searchChanges)
 	t.Run("pages while others write", s.searchWhileWriting)
-	t.Run("forgets what was cut", s.searchCut)
 	t.Run("needs a scope", s.searchErrors)
 }
 
@@ -312,26 +308,6 @@ func (s suite) searchWhileWriting(t *testing.T) {
 		saveDocs(t, st, 1, doc(streamN(0), int64(100+i), int64(1010+i), "word"))
 	}
 	equal(t, "pages", got, want)
-}
-
-func (s suite) searchCut(t *testing.T) {
-	st := s.store(t)
-	var docs []bridge.Document
-	for i, e := range mustAppend(t, st, stream, text("vis_a", "msg_0001", "one"), text("vis_a", "msg_0002", "two"), text("vis_a", "msg_0003", "three")) {
-		docs = append(docs, doc(stream, e.Seq, int64(1000+i), "word"))
-	}
-	saveDocs(t, st, 1, docs...)
-	if _, err := st.Cut(testContext(t), stream, 3); err != nil {
-		t.Fatal(err)
-	}
-	want := foundOf(docs[2])
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		if d := cmp.Diff(want, findDocs(t, st, query("word"))); d == "" {
-			return
-		} else if time.Now().After(deadline) {
-			t.Fatalf("found (-want +got):\n%s", d)
-		}
-	}
 }
 
 func (s suite) searchErrors(t *testing.T) {
