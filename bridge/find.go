@@ -20,6 +20,7 @@ const (
 
 	searchPage   = 500 // documents that are asked for at once, at most
 	snippetRunes = 160
+	endOfTime    = 1 << 53 // no server time is later; stores may add to it
 )
 
 // Search returns messages and notes that who may read now and that match, newest
@@ -82,7 +83,7 @@ func newFinding(b *Bridge, who parley.Identity, r parley.SearchRequest) (*findin
 	}
 	f.query = DocumentQuery{
 		Site: who.Site, Tokens: f.text.Tokens(),
-		Conversation: r.Conversation, Visitor: r.Visitor, Sender: r.Sender, From: r.From, To: r.To,
+		Conversation: r.Conversation, Visitor: r.Visitor, Sender: r.Sender, From: r.From, To: min(r.To, endOfTime),
 	}
 	if f.query.Kinds, err = kindsFor(who, r.In); err != nil {
 		return nil, err

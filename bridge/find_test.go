@@ -3,6 +3,7 @@ package bridge_test
 import (
 	"encoding/base64"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -148,6 +149,8 @@ func TestSearchFilters(t *testing.T) {
 		"other type":         {parley.SearchRequest{Type: "image"}, nil},
 		"from":               {parley.SearchRequest{From: second.At}, []string{h3, h2}},
 		"to":                 {parley.SearchRequest{To: second.At}, []string{h2, h1}},
+		"to the end":         {parley.SearchRequest{To: math.MaxInt64}, []string{h3, h2, h1}},
+		"from the end":       {parley.SearchRequest{From: math.MaxInt64}, nil},
 		"from and to":        {parley.SearchRequest{From: first.At + 1, To: third.At - 1}, []string{h2}},
 		"none at that time":  {parley.SearchRequest{From: third.At + 1}, nil},
 		"visitor and sender": {parley.SearchRequest{Visitor: ann.User, Sender: lilei.User}, []string{h2}},
