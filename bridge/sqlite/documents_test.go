@@ -33,7 +33,7 @@ func find(t *testing.T, s *sqlite.Store, word string) []bridge.Found {
 func TestPurgeIndex(t *testing.T) {
 	dir, r := t.TempDir(), rand.New(rand.NewPCG(3, 4))
 	s := purging(t, dir)
-	const messages = 1200
+	const messages = 600
 	type spoken struct {
 		stream parley.Stream
 		seq    int64

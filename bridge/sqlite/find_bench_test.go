@@ -88,3 +88,29 @@ func BenchmarkFind(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkRemoveDocuments measures taking documents out of an index of 50,000,
+// 100 in a transaction.
+func BenchmarkRemoveDocuments(b *testing.B) {
+	s := open(b, b.TempDir())
+	defer func() { _ = s.Close() }()
+	const there = 50_000
+	indexed(b, s, 0, there)
+	cpu := cpuTime(b)
+	b.ResetTimer()
+	var docs []bridge.Document
+	for n := range min(b.N, there) {
+		i := n * 7919 % there
+		docs = append(docs, bridge.Document{Place: bridge.Place{
+			At: 1_700_000_000_000 + int64(i)*1500, Stream: parley.MessagesOf("ste_a", fmt.Sprintf("cnv_%d", i%(there/20+1))), Seq: int64(i + 1),
+		}, Text: there * 2})
+		if len(docs) < 100 && n+1 < b.N {
+			continue
+		}
+		if err := s.SaveDocuments(b.Context(), docs, 1); err != nil {
+			b.Fatal(err)
+		}
+		docs = docs[:0]
+	}
+	b.ReportMetric(float64((cpuTime(b)-cpu).Microseconds())/float64(b.N), "CPU-µs/document")
+}

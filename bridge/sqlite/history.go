@@ -59,8 +59,8 @@ func (s *Store) first(ctx context.Context, stream parley.Stream) (first int64, e
 }
 
 // cutStep is how many entries one transaction of a cut goes through: others who
-// write wait meanwhile.
-const cutStep = 512
+// write wait meanwhile, and what is in the search index takes a millisecond each.
+const cutStep = 128
 
 // Cut takes what was written before a position; see bridge.Store. It goes from
 // the oldest on, and each step is a cut by itself: after a crash it goes on there.

@@ -60,7 +60,7 @@ func filesWith(t *testing.T, dir string, secrets []string) (found []string) {
 // eventually fails the test with why unless that becomes empty.
 func eventually(t *testing.T, why func() string) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
 		last := why()
 		if last == "" {
 			return
