@@ -40,9 +40,10 @@ check-generated: ## fail if a generated file is not what its source says
 soak: web ## every fault, long enough; writes docker/bench/FAULTS.md and HOURS.md; PARLEY_SOAK_SCALE=1
 	@.ci/soak
 
-bench: build ## measure the server, also side by side with others, append to docker/bench/RESULTS.md
+bench: build ## measure the server, also side by side with others and with a long history; writes docker/bench/RESULTS.md, HISTORY.md
 	@./bin/parley bench publish --results docker/bench/RESULTS.md
 	@./bin/parley bench compare --results docker/bench/RESULTS.md
+	@./bin/parley bench search --results docker/bench/HISTORY.md
 
 clean: ## remove what was built; data and installed packages stay
 	rm -rf bin web-widget/node_modules/.parley-built web-widget/*/dist

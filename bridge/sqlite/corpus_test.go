@@ -8,5 +8,5 @@ import (
 )
 
 func TestSearchCorpus(t *testing.T) {
-	storetest.SearchCorpus(t, func(t *testing.T, dir string) bridge.Store { return open(t, dir) })
+	storetest.SearchCorpus(t, func(t *testing.T, dir string) bridge.Store { return open(t, dir) }, 2000)
 }

@@ -28,6 +28,9 @@ func fuzzTargets() []fuzzTarget {
 		{".", "FuzzDecodeSet", 1},
 		{".", "FuzzParseFilter", 1},
 		{"bridge/access", "FuzzVerify", 1},
+		{"bridge/search", "FuzzTokens", 1},
+		{"bridge/search", "FuzzParse", 1},
+		{"bridge/search", "FuzzMatch", 1},
 	}
 }
 

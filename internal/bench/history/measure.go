@@ -55,7 +55,7 @@ func (s *Stage) pages(ctx context.Context, o Options) error {
 	}{
 		{"newest page", func() parley.HistoryQuery { return parley.HistoryQuery{} }},
 		{"page in the middle", func() parley.HistoryQuery {
-			return parley.HistoryQuery{From: parley.HistoryBefore, Value: newest.Head/2 - r.Int64N(newest.Head/4)}
+			return parley.HistoryQuery{From: parley.HistoryBefore, Value: newest.Head/2 + r.Int64N(newest.Head/4)}
 		}},
 		{"oldest page", func() parley.HistoryQuery { return parley.HistoryQuery{From: parley.HistoryAfter} }},
 		{"page around any message", func() parley.HistoryQuery { return parley.HistoryQuery{From: parley.HistoryAround, Value: anywhere()} }},

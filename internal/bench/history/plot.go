@@ -9,8 +9,8 @@ import (
 
 // Where things are in the plot, in pixels.
 const (
-	plotWidth, panelHeight = 960, 330
-	plotLeft, plotRight    = 70, 330
+	plotWidth, panelHeight = 1020, 330
+	plotLeft, plotRight    = 70, 400
 	panelTop, panelBottom  = 40, 36
 )
 

@@ -1,0 +1,27 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// The figures mean nothing at this size; that all is found and written does.
+func TestBenchSearch(t *testing.T) {
+	data, file := t.TempDir(), filepath.Join(t.TempDir(), "HISTORY.md")
+	for _, args := range [][]string{
+		{"fill", "--data", data, "--messages", "600"},
+		{"search", "--data", data, "--sizes", "600,1200", "--pages", "3", "--queries", "3", "--results", file},
+	} {
+		cmd := newBench()
+		cmd.SetArgs(args)
+		if err := cmd.ExecuteContext(t.Context()); err != nil {
+			t.Fatalf("bench %s: %v", strings.Join(args, " "), err)
+		}
+	}
+	table, err := os.ReadFile(file)
+	if err != nil || !strings.Contains(string(table), "| messages | 600 | 1,200 | found |") {
+		t.Errorf("%v, the table is:\n%s", err, table)
+	}
+}
