@@ -116,22 +116,30 @@ func (w *writer) cut(stream parley.Stream, first int64) error {
 	return err
 }
 
+// Two queries, each with an index: with an OR, SQLite would walk the whole stream.
+const (
+	readBySeq   = `SELECT ` + entryColumns + ` FROM entries e WHERE e.stream = ?1 AND e.seq >= ?2 AND e.seq < ?3 AND NOT e.redacted`
+	readEditsOf = `SELECT ` + entryColumns + ` FROM entries e WHERE e.stream = ?1 AND e.target >= ?2 AND e.target < ?3 AND NOT e.redacted
+		AND e.type = 'edit' AND NOT (e.seq >= ?2 AND e.seq < ?3)`
+)
+
 // blank takes the bodies of what was written from a position to another, and of
 // the edits of those messages wherever they are, and with them what the search
 // finds it by.
 func (w *writer) blank(id int64, stream parley.Stream, from, to int64) error {
 	var written []parley.Entry
-	err := w.each(`SELECT `+entryColumns+` FROM entries e WHERE e.stream = ?1 AND NOT e.redacted
-		AND (e.seq >= ?2 AND e.seq < ?3 OR e.target >= ?2 AND e.target < ?3 AND e.type = 'edit')`, []any{id, from, to}, func(rows *sql.Rows) error {
-		e := parley.Entry{Stream: stream}
-		err := scanEntry(rows, &e)
-		if e.Type.Written() {
-			written = append(written, e)
+	for _, query := range [2]string{readBySeq, readEditsOf} {
+		err := w.each(query, []any{id, from, to}, func(rows *sql.Rows) error {
+			e := parley.Entry{Stream: stream}
+			err := scanEntry(rows, &e)
+			if e.Type.Written() {
+				written = append(written, e)
+			}
+			return err
+		})
+		if err != nil {
+			return err
 		}
-		return err
-	})
-	if err != nil {
-		return err
 	}
 	return w.redact(id, written)
 }
