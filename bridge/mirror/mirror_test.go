@@ -3,12 +3,9 @@ package mirror_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -16,6 +13,7 @@ import (
 	"github.com/parley-chat/parley/bridge"
 	"github.com/parley-chat/parley/bridge/mirror"
 	"github.com/parley-chat/parley/bridge/sqlite"
+	"github.com/parley-chat/parley/bridge/storetest"
 )
 
 func must(t *testing.T, err error) {
@@ -45,84 +43,8 @@ func fill(t *testing.T, dir, epoch string) *sqlite.Filling {
 func world(t *testing.T) *sqlite.Store {
 	t.Helper()
 	s := open(t, filepath.Join(t.TempDir(), "from"))
-	ctx := t.Context()
-	b, err := bridge.New(ctx, s, bridge.Options{NewConversations: 1000})
-	must(t, err)
-	boss := parley.Identity{Site: "ste_a", User: "agt_boss", Device: "dev_1", Role: parley.RoleOwner, Name: "Boss"}
-	for n := range 12 {
-		visitor := parley.Identity{Site: "ste_a", User: fmt.Sprintf("vis_%d", n), Device: "dev_1", Role: parley.RoleVisitor, Name: "王小明"}
-		conversation := fmt.Sprintf("cnv_%d", n)
-		say := func(who parley.Identity, drafts ...parley.Draft) {
-			t.Helper()
-			answers, err := b.Record(ctx, who, conversation, drafts)
-			must(t, err)
-			for _, a := range answers {
-				must(t, a.Err)
-			}
-		}
-		amend := func(id string, kind parley.EntryType, body string) parley.Draft {
-			return parley.Draft{ID: id, Type: kind, Body: []byte(body)}
-		}
-		drafts := make([]parley.Draft, 50)
-		if n == 11 {
-			drafts = make([]parley.Draft, 1100) // more than a page
-		}
-		for i := range drafts {
-			drafts[i] = parley.NewText(fmt.Sprintf("msg_%06d", i), fmt.Sprintf("<b>你好</b> %d", i))
-		}
-		say(visitor, drafts...)
-		say(visitor, amend("amend_1", parley.EntryEdit, `{"seq":2,"text":"better"}`), amend("amend_2", parley.EntryDelete, `{"seq":3}`),
-			amend("amend_3", parley.EntryEdit, `{"seq":5,"text":"<i>best</i>"}`))
-		_, err := b.Claim(ctx, boss, conversation)
-		must(t, err)
-		_, err = b.Note(ctx, boss, conversation, []parley.Draft{parley.NewText("note_0001", "a note")})
-		must(t, err)
-		_, err = b.Mark(ctx, visitor, conversation, parley.MarkDraft{Delivered: 4, Read: 3})
-		must(t, err)
-		_, err = b.Set(ctx, visitor, parley.SetDraft{ID: "set_00001", Key: "draft:" + conversation, Value: []byte(`{"text":"<half>"}`)})
-		must(t, err)
-		if n%3 == 0 {
-			_, err := b.CutHistory(ctx, parley.MessagesOf("ste_a", conversation), int64(4+n))
-			must(t, err)
-		}
-	}
-	must(t, b.Close())
-	sessions(t, s)
-	must(t, s.PutSite(ctx, parley.Site{ID: "ste_a", Key: "key_a", Name: "A & B", Origins: []string{"https://a.example"}}))
-	must(t, s.PutSite(ctx, parley.Site{ID: "ste_b", Key: "key_b", Name: "B"}))
-	must(t, s.PutAccount(ctx, parley.Account{Site: "ste_a", ID: "agt_boss", Email: "boss@a.example", Name: "Boss", Role: parley.RoleOwner, PasswordHash: "$argon2id$x"}))
-	must(t, s.Revoke(ctx, parley.Revocation{Site: "ste_a", User: "vis_1", Before: 5}))
-	must(t, s.Revoke(ctx, parley.Revocation{Site: "ste_a", User: "vis_1", Device: "dev_2", Before: 7}))
-	_, err = s.Secret(ctx, "token", 32)
-	must(t, err)
+	storetest.Furnish(t, s, 1100, 700) // more than fits on a page
 	return s
-}
-
-// sessions makes 700 of them, so that they do not fit on a page.
-func sessions(t *testing.T, s *sqlite.Store) {
-	t.Helper()
-	ctx := t.Context()
-	var connects sync.WaitGroup
-	for n := range 700 { // at once, to share fsyncs
-		connects.Go(func() {
-			if _, err := s.Connect(ctx, fmt.Sprintf("ste_a.vis_%d.dev_2", n), false, time.Hour); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	connects.Wait()
-	for n := range 12 {
-		device := fmt.Sprintf("ste_a.vis_%d.dev_1", n)
-		session, err := s.Connect(ctx, device, false, time.Hour)
-		must(t, err)
-		for _, filter := range []string{"p1/ste_a/c/+/messages", "p1/ste_a/c/+/state"} {
-			must(t, s.SaveSubscription(ctx, device, session.Generation, parley.SubscriptionSave{
-				Subscription: parley.Subscription{Filter: filter, QoS: 1}, Seen: int64(n),
-				Starts: []parley.Cursor{{Stream: parley.MessagesOf("ste_a", fmt.Sprintf("cnv_%d", n)), Epoch: s.Epoch(), Seq: 3}},
-			}))
-		}
-		must(t, s.Leave(ctx, parley.SessionEnd{Device: device, Generation: session.Generation, Expiry: time.Hour, LastID: 77}))
-	}
 }
 
 func TestMirror(t *testing.T) {

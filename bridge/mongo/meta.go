@@ -22,17 +22,32 @@ type metaDoc struct {
 	ID     string `bson:"_id"`
 	Epoch  string `bson:"epoch"`
 	Schema int    `bson:"schema"`
+
+	Filling bool `bson:"filling,omitempty"` // it is being made a copy of another store
 }
 
-// loadMeta reads the epoch, or makes it in a new store.
-func (s *Store) loadMeta(ctx context.Context) error {
+// loadMeta reads the epoch, or makes it in a new store; fill is that of a store that
+// is to be filled. One that is being filled is no other store's, and no other store
+// is filled.
+func (s *Store) loadMeta(ctx context.Context, fill string) error {
 	var m metaDoc
-	fresh := metaDoc{ID: "store", Epoch: parley.NewID(parley.PrefixEpoch), Schema: schemaVersion}
+	fresh := metaDoc{ID: "store", Epoch: fill, Schema: schemaVersion, Filling: fill != ""}
+	if fill == "" {
+		fresh.Epoch = parley.NewID(parley.PrefixEpoch)
+	}
 	if err := s.firstOf(ctx, s.c.meta, fresh.ID, fresh, &m); err != nil {
 		return fmt.Errorf("read the epoch: %w", err)
 	}
 	if m.Schema > schemaVersion {
 		return fmt.Errorf("the database has schema version %d, this version of Parley knows up to %d: it was written by a newer Parley; run that version, or restore a backup made before the upgrade", m.Schema, schemaVersion)
+	}
+	switch {
+	case fill == "" && m.Filling:
+		return errors.New("this is a copy of another store that was not finished: run the same migration again, or drop the database")
+	case fill != "" && !m.Filling:
+		return errors.New("there is a store already; name a database that does not exist")
+	case fill != "" && m.Epoch != fill:
+		return errors.New("this is an unfinished copy of another store; drop the database, or name another one")
 	}
 	s.epoch = m.Epoch
 	s.generations.store = s

@@ -44,6 +44,8 @@ type Options struct {
 	// on; 0 means 5 s. Then the failure is a temporary one.
 	Patience time.Duration
 
+	fill string // epoch of a store that is being filled; empty otherwise
+
 	// Commands, if set, is told every command that is sent, as BSON. It is for
 	// tests: bodies of messages are in there.
 	Commands func(name string, command []byte)
@@ -131,7 +133,7 @@ func (s *Store) start(ctx context.Context, o Options) error {
 	if err := s.prepare(ctx); err != nil {
 		return err
 	}
-	if err := s.loadMeta(ctx); err != nil {
+	if err := s.loadMeta(ctx, o.fill); err != nil {
 		return err
 	}
 	if err := s.loadNewest(ctx); err != nil {

@@ -115,7 +115,11 @@ func scanSession(rows *sql.Rows) ([]string, any, error) {
 	if err := rows.Scan(&v.Device, &v.Generation, &v.Expiry, &v.AwaySince, &v.Seen, &v.Epoch, &v.LastID, &subscriptions); err != nil {
 		return nil, nil, err
 	}
-	return []string{v.Device}, &v, json.Unmarshal(subscriptions, &v.Subscriptions)
+	err := json.Unmarshal(subscriptions, &v.Subscriptions)
+	if len(v.Subscriptions) == 0 {
+		v.Subscriptions = nil
+	}
+	return []string{v.Device}, v, err
 }
 
 func scanCursor(rows *sql.Rows) ([]string, any, error) {
@@ -133,6 +137,9 @@ func scanRegister(rows *sql.Rows) ([]string, any, error) {
 func scanRow(rows *sql.Rows) ([]string, any, error) {
 	var v parley.Conversation
 	err := scanConversation(rows, &v)
+	if len(v.Marks) == 0 {
+		v.Marks = nil // which is not [] as JSON
+	}
 	return []string{v.Site, v.ID}, v, err
 }
 

@@ -27,6 +27,7 @@ type config struct {
 	Store     string `env:"PARLEY_STORE"` // may hold a password: never logged
 	StoreFile string `env:"PARLEY_STORE_FILE"`
 	Data      string `env:"PARLEY_DATA"`
+	trusting  bool   // whether a server is not tested before it is trusted; only tests of this package do
 
 	HTTP    string `env:"PARLEY_HTTP"`    // address of REST, web files and MQTT over WebSocket
 	MQTT    string `env:"PARLEY_MQTT"`    // address of MQTT over TCP

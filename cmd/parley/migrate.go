@@ -14,11 +14,12 @@ import (
 
 	"github.com/parley-chat/parley/bridge"
 	"github.com/parley-chat/parley/bridge/mirror"
+	"github.com/parley-chat/parley/bridge/mongo"
 	"github.com/parley-chat/parley/bridge/sqlite"
 )
 
 func newMigrate() *cobra.Command {
-	m := migration{from: namedStore{name: "--from", fileName: "--from-file"}, to: namedStore{name: "--to", fileName: "--to-file"}}
+	m := migration{probe: probeStore, from: namedStore{name: "--from", fileName: "--from-file"}, to: namedStore{name: "--to", fileName: "--to-file"}}
 	cmd := &cobra.Command{
 		Use:   "migrate",
 		Short: "Copy everything from one store into another, and compare them",
@@ -50,6 +51,7 @@ given here: use --from-file and --to-file.`,
 type migration struct {
 	from, to    namedStore
 	compareOnly bool
+	probe       bool // whether a server is tested before it is trusted
 
 	screen io.Writer
 	log    *slog.Logger
@@ -61,13 +63,13 @@ func (m *migration) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	source, err := from.openToRead(ctx, m.log)
+	source, err := from.openToRead(ctx, m.probe, m.log)
 	if err != nil {
 		return err
 	}
 	if m.compareOnly {
 		var target wholeStore
-		if target, err = to.openToRead(ctx, m.log); err == nil {
+		if target, err = to.openToRead(ctx, m.probe, m.log); err == nil {
 			err = errors.Join(m.compare(ctx, source, target), target.Close())
 		}
 	} else {
@@ -95,7 +97,7 @@ func (m *migration) locations() (from, to location, err error) {
 }
 
 func (m *migration) copy(ctx context.Context, source bridge.Portable, to location) error {
-	target, err := to.openToFill(ctx, source.Epoch(), m.log)
+	target, err := to.openToFill(ctx, source.Epoch(), m.probe, m.log)
 	if err != nil {
 		return err
 	}
@@ -149,9 +151,13 @@ type newStore interface {
 }
 
 // openToRead opens a store that exists.
-func (l location) openToRead(ctx context.Context, log *slog.Logger) (wholeStore, error) {
+func (l location) openToRead(ctx context.Context, probe bool, log *slog.Logger) (wholeStore, error) {
 	if l.uri != "" {
-		return nil, errNotPortable(l)
+		s, err := mongo.Open(ctx, mongo.Options{URI: l.uri, Logger: log, NoProbe: !probe})
+		if err != nil {
+			return nil, err
+		}
+		return s, nil
 	}
 	if _, err := os.Stat(filepath.Join(l.folder, "parley.db")); err != nil {
 		return nil, fmt.Errorf("there is no store in %s: %w", l, err)
@@ -164,17 +170,17 @@ func (l location) openToRead(ctx context.Context, log *slog.Logger) (wholeStore,
 }
 
 // openToFill opens a new store, or one that was left unfinished.
-func (l location) openToFill(ctx context.Context, epoch string, log *slog.Logger) (newStore, error) {
+func (l location) openToFill(ctx context.Context, epoch string, probe bool, log *slog.Logger) (newStore, error) {
 	if l.uri != "" {
-		return nil, errNotPortable(l)
+		s, err := mongo.Fill(ctx, mongo.Options{URI: l.uri, Logger: log, NoProbe: !probe}, epoch)
+		if err != nil {
+			return nil, err
+		}
+		return s, nil
 	}
 	s, err := sqlite.Fill(ctx, sqlite.Options{Dir: l.folder, Logger: log}, epoch)
 	if err != nil {
 		return nil, err
 	}
 	return s, nil
-}
-
-func errNotPortable(l location) error {
-	return fmt.Errorf("%s: this version of Parley copies embedded stores only", l)
 }

@@ -76,7 +76,7 @@ func (n *node) openStore(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if n.store, n.stored, err = l.open(ctx, n.log); err != nil {
+	if n.store, n.stored, err = l.open(ctx, probeStore && !n.config.trusting, n.log); err != nil {
 		return err
 	}
 	n.onClose("store", func(context.Context) error { return n.store.Close() })

@@ -151,10 +151,11 @@ func (l location) String() string {
 // LogValue is String.
 func (l location) LogValue() slog.Value { return slog.StringValue(l.String()) }
 
-// open opens the store, and returns what /metrics shows of it.
-func (l location) open(ctx context.Context, log *slog.Logger) (store, func() []api.Sample, error) {
+// open opens the store, and returns what /metrics shows of it. probe is whether a
+// server is tested before it is trusted.
+func (l location) open(ctx context.Context, probe bool, log *slog.Logger) (store, func() []api.Sample, error) {
 	if l.uri != "" {
-		s, err := mongo.Open(ctx, mongo.Options{URI: l.uri, Logger: log, Now: clock.Now, NoProbe: !probeStore})
+		s, err := mongo.Open(ctx, mongo.Options{URI: l.uri, Logger: log, Now: clock.Now, NoProbe: !probe})
 		if err != nil {
 			return nil, nil, fmt.Errorf("%s: %w", l, err)
 		}

@@ -73,6 +73,9 @@ func (w *world) fullRound(ctx context.Context, ballast string, kill bool) error 
 		w.Log.Debug("started on a full disk", "err", err)
 	} else {
 		w.lookAtRefusal(ctx, "no space")
+		if w.server.Ready(ctx) {
+			w.result.problem("a server says that it is ready on a full disk")
+		}
 	}
 	acked := w.acked()
 	if err := os.Remove(ballast); err != nil {

@@ -43,7 +43,7 @@ func Rows() []*Row {
 		{"store-down", "that database refuses, resets or has no primary, for 1 s and 60 s, from the third round 10 min", "6", "0 acknowledged meanwhile, not ready; 1,000 messages drained ≤ 10 s after, RSS ≤ +200 MB", 1, 2, onDatabase(storeDown)},
 		{"store-slow", "2 s for every operation of that database, then no answer at all", "7", "refused ≤ 6 s, PINGRESP p99 ≤ 1 s, 0 acknowledged without a write", 1, 4, onDatabase(storeSlow)},
 		{"damage", "files of the store damaged: tail cut off, one bit flipped", "5", "repaired, refused or true; never wrong", 6, 200, damage},
-		{"disk-full", "disk full, in half of the rounds with a kill and a start on it", "8", "reads work, nothing acknowledged, resumes ≤ 5 s after there is room, starts whole", 2, 20, diskFull},
+		{"disk-full", "disk full, in half of the rounds with a kill and a start on it", "8", "reads work, nothing acknowledged, not ready, resumes ≤ 5 s after there is room, starts whole", 2, 20, diskFull},
 		{"bad-fsync", "every fsync fails; what it was about vanishes with the next power cut", "8", "nothing acknowledged meanwhile, resumes ≤ 5 s", 2, 20, badFsync},
 		{"no-files", "256 files and sockets, 400 strangers who take them", "8", "who is in: p99 ≤ 1 s; a newcomer is in ≤ 5 s after they have gone; CPU ≤ 50 %", 1, 10, noFiles},
 		{"cable-pull", "cable pulled for 5, 20, 31 and 60 s", "9", "caught up p99 ≤ 2 s, max ≤ 3 s after it is back", 1, 20, cablePull},
