@@ -212,7 +212,9 @@ func (a *appender) decideAll() {
 	for _, l := range a.active {
 		if l.staged == nil && len(l.unwatched) == 0 {
 			undecided = append(undecided, l)
+			continue
 		}
+		a.prune(l)
 	}
 	room := asked
 	for len(undecided) > 0 && a.store.ctx.Err() == nil {
@@ -245,10 +247,27 @@ func (a *appender) putOff(l *lane) {
 	a.active[0] = l
 }
 
+// prune drops the jobs that nobody waits for any more behind the first one, whose
+// entry is on its way: a stream that is stuck must not fill the queue.
+func (a *appender) prune(l *lane) {
+	if len(l.jobs) < 2 {
+		return
+	}
+	waiting := slices.DeleteFunc(l.jobs[1:], func(j *job) bool {
+		gone := j.gone()
+		if gone {
+			j.done <- context.Canceled
+			a.jobs, a.bytes = a.jobs-1, a.bytes-j.bytes()
+		}
+		return gone
+	})
+	l.jobs = l.jobs[:1+len(waiting)]
+}
+
 // advance decides entries of a lane until one is staged, none is left, or
 // something has to be asked.
 func (a *appender) advance(l *lane) question {
-	for l.staged == nil && len(l.jobs) > 0 {
+	for l.staged == nil && len(l.unwatched) == 0 && len(l.jobs) > 0 {
 		if l.jobs[0].gone() { // nobody waits for it; leaving it out costs nobody anything
 			a.drop(l, context.Canceled)
 			continue

@@ -44,8 +44,12 @@ func connect(ctx context.Context, o Options) (client *driver.Client, database st
 	if database == "" {
 		database = DefaultDatabase
 	}
-	if err := greet(ctx, client, database); err != nil {
+	alone, err := greet(ctx, client, database)
+	if err != nil {
 		return nil, "", errors.Join(diagnose(ctx, err, o.URI, uri), disconnect(client))
+	}
+	if alone {
+		o.Logger.Warn("the database is not a replica set: what is acknowledged is on one machine only")
 	}
 	return client, database, nil
 }
@@ -84,31 +88,31 @@ type hello struct {
 }
 
 // greet checks that the server can be talked to, that it is a primary, and that
-// the user may read the database.
-func greet(ctx context.Context, client *driver.Client, database string) error {
+// the user may read the database. alone is whether it has no replicas.
+func greet(ctx context.Context, client *driver.Client, database string) (alone bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*selection)
 	defer cancel()
 	var h hello
 	if err := client.Database("admin").RunCommand(ctx, bson.D{{Key: "hello", Value: 1}}).Decode(&h); err != nil {
-		return err
+		return false, err
 	}
 	if !h.Primary {
-		return fmt.Errorf("the server is not the primary of its replica set %q: name all its members and replicaSet=%s in the address, without directConnection", h.SetName, h.SetName)
+		return false, fmt.Errorf("the server is not the primary of its replica set %q: name all its members and replicaSet=%s in the address, without directConnection", h.SetName, h.SetName)
 	}
 	// hello needs no rights
-	if _, err := client.Database(database).Collection("meta").Find(ctx, bson.D{}, options.Find().SetLimit(1)); err != nil {
-		return err
+	if err := client.Database(database).Collection("meta").FindOne(ctx, bson.D{}).Err(); err != nil && !errors.Is(err, driver.ErrNoDocuments) {
+		return false, err
 	}
 	var build struct {
 		Version string `bson:"version"`
 	}
 	if err := client.Database("admin").RunCommand(ctx, bson.D{{Key: "buildInfo", Value: 1}}).Decode(&build); err != nil {
-		return err
+		return false, err
 	}
 	if older(build.Version, MinVersion) {
-		return fmt.Errorf("the server is MongoDB %s, Parley needs %s or newer", build.Version, MinVersion)
+		return false, fmt.Errorf("the server is MongoDB %s, Parley needs %s or newer", build.Version, MinVersion)
 	}
-	return nil
+	return h.SetName == "" && h.Message != "isdbgrid", nil
 }
 
 // older reports whether version is below least; both begin with major.minor.

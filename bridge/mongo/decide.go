@@ -32,6 +32,9 @@ func (a *appender) decide(l *lane) question {
 	if !l.known && (l.failed || j.expect > 0 || e.Type.Amends()) {
 		return a.askHead(l)
 	}
+	if l.behind {
+		return func(ctx context.Context) error { return a.readOn(ctx, l) }
+	}
 	first, q := a.first(l, e)
 	switch {
 	case q != nil:

@@ -145,10 +145,15 @@ func (s *Store) FindDocuments(ctx context.Context, q bridge.DocumentQuery) ([]br
 	case len(q.Kinds) == 0, len(q.Tokens) == 0, q.Limit < 1:
 		return nil, errors.New("search: a query needs kinds, tokens and a limit")
 	}
-	docs, err := find[documentDoc](ctx, s, s.c.documents, documentFilter(q),
+	one, cancel := s.limit(ctx) // what took too long once is not tried again
+	defer cancel()
+	docs, err := findIn[documentDoc](one, s.c.documents, documentFilter(q),
 		options.Find().SetSort(bson.D{{Key: "_id", Value: -1}}).SetLimit(int64(q.Limit)).SetProjection(bson.D{{Key: "tokens", Value: 0}}))
-	if err != nil {
-		return nil, fmt.Errorf("search: %w", err)
+	switch {
+	case ctx.Err() != nil:
+		return nil, fmt.Errorf("search: %w", ctx.Err())
+	case err != nil:
+		return nil, fmt.Errorf("search: %w", unavailable(err))
 	}
 	found := make([]bridge.Found, len(docs))
 	for i, d := range docs {

@@ -65,7 +65,7 @@ func (s *Store) firsts(ctx context.Context, streams []string) (map[string]int64,
 }
 
 // cutStep is how many entries one command of a cut goes through.
-const cutStep = 512
+const cutStep = 200
 
 // Cut takes what was written before a position; see bridge.Store. It goes from
 // the oldest on, and each step is a cut by itself: after a crash it goes on there.

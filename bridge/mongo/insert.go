@@ -90,6 +90,8 @@ func (a *appender) sort(batch []*lane, err error) (taken []*lane, open error) {
 	for i, l := range batch {
 		e, bad := failures[i]
 		switch {
+		case bad && duplicate(e.Code) && !l.known && !l.staged.open:
+			a.mistaken(l)
 		case bad && duplicate(e.Code):
 			taken = append(taken, l)
 		case bad && !l.staged.open && !passing(e.Code):
@@ -104,6 +106,13 @@ func (a *appender) sort(batch []*lane, err error) (taken []*lane, open error) {
 		}
 	}
 	return taken, open
+}
+
+// mistaken deals with a stream that was taken for a new one. There was one attempt,
+// and it was refused: nothing of it is left.
+func (a *appender) mistaken(l *lane) {
+	a.unstageNoted(l)
+	l.failed, l.facts.weighed = true, false
 }
 
 // failed deals with an insert of which nothing is known.
@@ -249,23 +258,31 @@ func (a *appender) catchUp(l *lane) error {
 		l.failed = true
 		return nil
 	}
+	ctx, cancel := a.store.limit(a.store.ctx)
+	defer cancel()
+	l.behind = true
+	return a.readOn(ctx, l)
+}
+
+// readOn reads what is behind the lane's head, to be told. Until that has succeeded
+// nothing is decided there.
+func (a *appender) readOn(ctx context.Context, l *lane) error {
+	var found []*entryDoc
 	for after := l.seq; ; {
-		ctx, cancel := a.store.limit(a.store.ctx)
 		docs, err := findIn[entryDoc](ctx, a.store.c.entries,
 			bson.D{field("stream", string(l.stream)), field("seq", bson.D{{Key: "$gt", Value: after}})},
 			options.Find().SetSort(oldestFirst()).SetLimit(batchEntries))
-		cancel()
 		if err == nil {
 			err = checkDense(docs, after+1)
 		}
 		if err != nil {
-			l.known, l.failed, l.unwatched = false, true, nil
 			return err
 		}
 		for i := range docs {
-			l.unwatched = append(l.unwatched, &docs[i])
+			found = append(found, &docs[i])
 		}
 		if len(docs) < batchEntries {
+			l.behind, l.unwatched = false, found
 			return nil
 		}
 		after += int64(len(docs))

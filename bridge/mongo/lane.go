@@ -22,6 +22,7 @@ type lane struct {
 	stream parley.Stream
 
 	known   bool  // seq, count and control are those of the head
+	behind  bool  // others have appended what has not been read yet
 	failed  bool  // an insert as the first entry did not succeed: the head must be read
 	seq     int64 // 0 while not known: the stream is taken for a new one
 	count   int64

@@ -49,6 +49,9 @@ func (s *Store) Connect(ctx context.Context, device string, clean bool, expiry t
 	session := parley.Session{Device: device}
 	var born int64
 	err := s.changeSession(ctx, device, func(ctx context.Context, d *sessionDoc, found bool) (verdict, error) {
+		if found && d.Generation == session.Generation {
+			return leave, nil // an attempt before, whose answer did not come
+		}
 		session.Present = found && !clean && d.Expiry > 0 && (d.Ends == 0 || d.Ends > s.now().UnixMilli())
 		generation, err := s.generations.above(ctx, d.Generation)
 		if err != nil {

@@ -181,10 +181,10 @@ func (s suite) historyLong(t *testing.T) {
 	st := s.store(t)
 	n, first := 2000, int64(1900)
 	if s.shorter > 1 {
-		n, first = 600, 550
+		n, first = 300, 250
 	}
-	for i := 0; i < n; i += 200 {
-		entries := make([]parley.Entry, 200)
+	for i := 0; i < n; i += 100 {
+		entries := make([]parley.Entry, 100)
 		for k := range entries {
 			entries[k] = text("vis_a", fmt.Sprintf("msg_%06d", i+k), "hello")
 		}
