@@ -14,7 +14,7 @@ import (
 )
 
 // amend decides about an edit or a delete that is no repeat as far as is known.
-func (a *appender) amend(l *lane, e *parley.Entry) question {
+func (a *appender) amend(l *lane, j *job, e *parley.Entry) question {
 	seq, _ := e.Target()
 	f := &l.facts
 	if !f.aimed && seq > 0 && seq <= l.seq {
@@ -33,10 +33,10 @@ func (a *appender) amend(l *lane, e *parley.Entry) question {
 		return nil
 	}
 	if a.store.redactions.apply(f.target.entry()).Redacted {
-		return a.unlessRepeat(l, e, parley.Appended{Err: parley.ErrDeleted(e.Type).About(e.ID)})
+		return a.unlessRepeat(l, j, e, parley.Appended{Err: parley.ErrDeleted(e.Type).About(e.ID)})
 	}
-	if e.Type == parley.EntryDelete && !f.looked && !a.lanes.isNew(l, e) {
-		return a.askFirst(l, e) // readers lose the message when it is staged: it must not turn out to be a conflict
+	if e.Type == parley.EntryDelete && !j.asked && !a.lanes.isNew(l, e) {
+		return a.askRepeats(l, j) // readers lose the message when it is staged: it must not turn out to be a conflict
 	}
 	a.stage(l, e, e.Type == parley.EntryDelete)
 	return nil

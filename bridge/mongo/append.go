@@ -101,7 +101,22 @@ type job struct {
 	abandoned chan struct{}     // closed when the caller has gone
 	done      chan error        // holds one
 	movedAt   atomic.Int64      // when the last entry got its answer, in ns
+
+	asked bool                   // found holds all of its entries that are there
+	found map[identity]*entryDoc // its entries that are there, as far as that is known
+	cuts  int64                  // Store.cuts when that was read
 }
+
+// know notes an entry that is there.
+func (j *job) know(d *entryDoc) {
+	if j.found == nil {
+		j.found = map[identity]*entryDoc{}
+	}
+	j.found[identity{d.Sender, d.Name}] = d
+}
+
+// forget drops what is known, where a delete or a cut may have changed it.
+func (j *job) forget() { j.asked, j.found = false, nil }
 
 func (j *job) gone() bool { return closed(j.abandoned) }
 

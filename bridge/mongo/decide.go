@@ -13,8 +13,6 @@ import (
 
 // facts are what was read in order to decide about one entry.
 type facts struct {
-	looked  bool      // first is known
-	first   *entryDoc // the entry with its sender and id, nil if there is none
 	aimed   bool      // target is known
 	target  *entryDoc // what an edit or delete is about, nil if there is none
 	weighed bool      // stale is known; of the whole job
@@ -35,7 +33,11 @@ func (a *appender) decide(l *lane) question {
 	if l.behind {
 		return func(ctx context.Context) error { return a.readOn(ctx, l) }
 	}
-	first, q := a.first(l, e)
+	if cuts := a.store.cuts.Load(); j.cuts != cuts {
+		j.forget()
+		j.cuts = cuts
+	}
+	first, q := a.first(l, j, e)
 	switch {
 	case q != nil:
 		return q
@@ -48,36 +50,36 @@ func (a *appender) decide(l *lane) question {
 		return q
 	}
 	if l.facts.stale {
-		return a.unlessRepeat(l, e, parley.Appended{Err: parley.ErrStale})
+		return a.unlessRepeat(l, j, e, parley.Appended{Err: parley.ErrStale})
 	}
 	if e.Type.Amends() {
-		return a.amend(l, e)
+		return a.amend(l, j, e)
 	}
 	a.stage(l, e, false)
 	return nil
 }
 
-// first returns the entry with the sender and id of e where that is known without
-// asking, or very likely there.
-func (a *appender) first(l *lane, e *parley.Entry) (*parley.Entry, question) {
+// first returns the entry with the sender and id of e where that is known, or asks
+// where it is very likely there.
+func (a *appender) first(l *lane, j *job, e *parley.Entry) (*parley.Entry, question) {
 	if found := a.store.recent.get(e); found != nil {
 		return found, nil
 	}
-	if !l.facts.looked && l.complete && !a.lanes.isNew(l, e) {
-		return nil, a.askFirst(l, e)
+	if d := j.found[identity{e.Sender, e.ID}]; d != nil {
+		found := d.entry()
+		return &found, nil
 	}
-	if l.facts.first == nil {
-		return nil, nil
+	if !j.asked && (l.complete && !a.lanes.isNew(l, e) || !l.complete && l.repeats) {
+		return nil, a.askRepeats(l, j)
 	}
-	found := l.facts.first.entry()
-	return &found, nil
+	return nil, nil
 }
 
 // unlessRepeat gives a refusal, once it is known that e is no repeat: that comes
 // first.
-func (a *appender) unlessRepeat(l *lane, e *parley.Entry, refusal parley.Appended) question {
-	if !l.facts.looked && !a.lanes.isNew(l, e) {
-		return a.askFirst(l, e)
+func (a *appender) unlessRepeat(l *lane, j *job, e *parley.Entry, refusal parley.Appended) question {
+	if !j.asked && !a.lanes.isNew(l, e) {
+		return a.askRepeats(l, j)
 	}
 	return a.answer(l, refusal)
 }
@@ -156,14 +158,46 @@ func (a *appender) askHead(l *lane) question {
 	}
 }
 
-func (a *appender) askFirst(l *lane, e *parley.Entry) question {
-	return func(ctx context.Context) error {
-		docs, err := findIn[entryDoc](ctx, a.store.c.entries,
-			bson.D{field("stream", string(l.stream)), field("sender", e.Sender), field("id", e.ID)}, options.Find().SetLimit(1))
-		if len(docs) > 0 {
-			l.facts.first = &docs[0]
-		}
-		l.facts.looked = err == nil
-		return err
+// askRepeats reads which of the job's entries are there already, all at once: who
+// sends one again has often lost the answers to many.
+func (a *appender) askRepeats(l *lane, j *job) question {
+	bySender := map[string][]string{}
+	for i := range j.answers[j.next:] {
+		e := &j.answers[j.next+i].Entry
+		bySender[e.Sender] = append(bySender[e.Sender], e.ID)
 	}
+	same := bson.A{}
+	for sender, ids := range bySender {
+		same = append(same, bson.D{field("stream", string(l.stream)), field("sender", sender), field("id", bson.D{{Key: "$in", Value: ids}})})
+	}
+	return func(ctx context.Context) error {
+		docs, err := findIn[entryDoc](ctx, a.store.c.entries, bson.D{field("$or", same)})
+		if err != nil {
+			return err
+		}
+		j.asked = true
+		for i := range docs {
+			j.know(&docs[i])
+		}
+		if len(docs) == 0 {
+			return nil
+		}
+		return a.readAhead(ctx, l, docs[0].Seq)
+	}
+}
+
+// aheadOfRepeats is how many entries are read behind one that was sent again.
+const aheadOfRepeats = 200
+
+// readAhead remembers what is behind an entry that was sent again: that is what
+// comes next.
+func (a *appender) readAhead(ctx context.Context, l *lane, seq int64) error {
+	state := a.store.recent.state()
+	docs, err := findIn[entryDoc](ctx, a.store.c.entries,
+		bson.D{field("stream", string(l.stream)), field("seq", bson.D{{Key: "$gt", Value: seq}})},
+		options.Find().SetSort(oldestFirst()).SetLimit(aheadOfRepeats))
+	if err == nil {
+		a.store.recent.fill(state, a.store.asRead(docs))
+	}
+	return err
 }

@@ -90,7 +90,10 @@ func (s *Store) Cut(ctx context.Context, stream parley.Stream, first int64) (int
 func (s *Store) cut(ctx context.Context, stream parley.Stream, from, to int64) error {
 	s.cutting.Lock()
 	defer s.cutting.Unlock()
-	defer s.recent.forget(stream)
+	defer func() {
+		s.recent.forget(stream)
+		s.cuts.Add(1)
+	}()
 	return s.retry(ctx, "cut", func(ctx context.Context) error {
 		if err := s.blankRange(ctx, stream, from, to); err != nil {
 			return err

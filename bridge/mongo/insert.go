@@ -244,16 +244,19 @@ func (a *appender) resolveOne(l *lane, found []entryDoc) error {
 		return nil
 	}
 	a.unstageNoted(l) // it can never land any more
+	err := a.catchUp(l)
 	if same != nil {
-		l.facts.looked, l.facts.first = true, same
+		l.jobs[0].know(same)
+		l.repeats = true
 	}
-	return a.catchUp(l)
+	return err
 }
 
 // catchUp reads what others have appended to a stream. Nothing of what is decided
 // there holds any more.
 func (a *appender) catchUp(l *lane) error {
-	l.facts.weighed, l.facts.aimed, l.facts.target = false, false, nil
+	l.facts = facts{}
+	l.jobs[0].forget()
 	if !l.known {
 		l.failed = true
 		return nil

@@ -29,6 +29,8 @@ type lane struct {
 	control int64
 	decider *entryDoc // the newest control entry, nil if that is not known
 
+	repeats bool // the last entry was there already: who sends one again often has more
+
 	ids      map[uint64]struct{} // hashes of sender and id
 	complete bool                // all ids of the stream are there
 

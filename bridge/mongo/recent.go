@@ -14,6 +14,7 @@ type recent struct {
 	mu         sync.Mutex
 	young, old map[parley.Stream]map[identity]*parley.Entry
 	bytes      int
+	forgotten  int64 // how often something was
 }
 
 type identity struct{ sender, id string }
@@ -38,6 +39,32 @@ func (r *recent) add(e parley.Entry) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.put(e)
+}
+
+// state returns what fill wants to know of the time before its entries were read.
+func (r *recent) state() int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.forgotten
+}
+
+// fill adds entries that were read, unless something has been forgotten since: they
+// may be as they were before.
+func (r *recent) fill(state int64, entries []parley.Entry) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.forgotten != state {
+		return
+	}
+	for _, e := range entries {
+		if e.Type != parley.EntryEdit {
+			r.put(e)
+		}
+	}
+}
+
+func (r *recent) put(e parley.Entry) {
 	if r.bytes > recentBytes {
 		r.old, r.young, r.bytes = r.young, map[parley.Stream]map[identity]*parley.Entry{}, 0
 	}
@@ -54,6 +81,7 @@ func (r *recent) add(e parley.Entry) {
 func (r *recent) forget(s parley.Stream) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.forgotten++
 	delete(r.young, s)
 	delete(r.old, s)
 }

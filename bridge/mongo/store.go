@@ -75,7 +75,8 @@ type Store struct {
 	newest      atomic.Int64
 	redactions  redactions
 	recent      *recent
-	cutting     sync.Mutex // one cut, or save of what a cut changes, at a time
+	cuts        atomic.Int64 // how many there were
+	cutting     sync.Mutex   // one cut, or save of what a cut changes, at a time
 
 	appends  chan *job     // holds queueLength; when it is full, callers wait
 	closing  chan struct{} // closed by Close: no new calls

@@ -89,6 +89,9 @@ func (a *appender) told(l *lane) {
 	for _, d := range l.unwatched {
 		if d.Type == string(parley.EntryDelete) {
 			a.store.recent.forget(l.stream)
+			if len(l.jobs) > 0 {
+				l.jobs[0].forget()
+			}
 		}
 		a.lanes.advance(l, d)
 		a.store.recent.add(a.store.redactions.apply(d.entry()))
@@ -97,9 +100,10 @@ func (a *appender) told(l *lane) {
 	if own == nil {
 		return
 	}
-	l.staged = nil
+	l.staged, l.repeats = nil, false
 	a.store.counters.entries.Add(1)
 	if len(l.jobs) > 0 {
+		l.jobs[0].know(own.doc)
 		a.answer(l, parley.Appended{Entry: own.doc.entry()})
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/parley-chat/parley/bridge"
 	"github.com/parley-chat/parley/bridge/mongo"
@@ -19,7 +20,7 @@ func TestMain(m *testing.M) {
 		if err != nil {
 			return nil, err
 		}
-		return mongo.Open(ctx, mongo.Options{URI: string(uri), NoProbe: true})
+		return mongo.Open(ctx, mongo.Options{URI: string(uri), NoProbe: true, Attempt: 20 * time.Second, Patience: time.Minute})
 	})
 	// The server goes through everything it has for each of their reads.
 	if err := flag.Set("rapid.checks", strconv.Itoa(10*storetest.Scale())); err != nil {
