@@ -28,6 +28,7 @@ const patience = time.Minute
 // the proxy does.
 type storm struct {
 	proxy  *wire.Proxy
+	uri    string // without the proxy
 	direct *driver.Database
 	nodes  []*node
 }
@@ -43,7 +44,7 @@ type node struct {
 func newStorm(t *testing.T, nodes int) *storm {
 	t.Helper()
 	p, through, direct := between(t)
-	s := &storm{proxy: p, direct: connect(t, direct)}
+	s := &storm{proxy: p, uri: direct, direct: connect(t, direct)}
 	for range nodes {
 		n := &node{}
 		var err error
