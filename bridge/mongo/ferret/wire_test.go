@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/url"
+	"sync"
 	"testing"
 	"time"
 
@@ -28,6 +29,7 @@ func between(t *testing.T) (p *wire.Proxy, through, direct string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(p.Close)
+	p.Limit(24)
 	if through, err = p.URI(direct); err != nil {
 		t.Fatal(err)
 	}
@@ -219,6 +221,38 @@ func TestDownAndUp(t *testing.T) {
 	}
 	if err := ping(10 * time.Second); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestLimit lets a server that takes one command at a time be asked many things at once,
+// by clients of whom half do not wait.
+func TestLimit(t *testing.T) {
+	p, through, direct := between(t)
+	p.Limit(1)
+	p.Break(func(c wire.Command) wire.Fault {
+		if c.Name != "insert" {
+			return wire.Fault{}
+		}
+		return wire.Delay(20*time.Millisecond, wire.Before)
+	})
+	c := connect(t, through).Collection("numbers")
+	var all sync.WaitGroup
+	for n := range 20 {
+		all.Go(func() {
+			limit := 20 * time.Second
+			if n%2 == 1 {
+				limit = 10 * time.Millisecond
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), limit)
+			defer cancel()
+			if _, err := c.InsertOne(ctx, bson.D{{Key: "_id", Value: n}}); (err == nil) != (n%2 == 0) {
+				t.Errorf("%d: %v", n, err)
+			}
+		})
+	}
+	all.Wait()
+	if got := written(t, connect(t, direct).Collection("numbers")); len(got) < 10 {
+		t.Errorf("%v are written, want at least 10", got)
 	}
 }
 

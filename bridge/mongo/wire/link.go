@@ -1,28 +1,33 @@
 package wire
 
 import (
+	"bufio"
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 )
 
-// belatedLimit is for the server to carry out what nobody waits for any more: its answer,
-// which cannot be delivered, ends the link.
-const belatedLimit = 10 * time.Second
+// afterwards is for a server to carry out what nobody waits for any more. Its answer ends
+// the link.
+const afterwards = 30 * time.Second
 
 // link is one client's connection, and ours to the server for it.
 type link struct {
 	proxy          *Proxy
 	client, server net.Conn
+	said           *bufio.Reader // by the client
 
 	end  sync.Once
-	done chan struct{} // closed by reset
+	done chan struct{} // closed by reset and close
+	gone atomic.Bool   // the client is
 
 	mu      sync.Mutex
 	pending map[int32]plan // by the id of the command
+	slot    chan struct{}  // where a place is taken, nil if none is
 }
 
 // plan is what to do with the answer to a command.
@@ -33,24 +38,31 @@ type plan struct {
 }
 
 func newLink(p *Proxy, client, server net.Conn) *link {
-	return &link{proxy: p, client: client, server: server, done: make(chan struct{}), pending: map[int32]plan{}}
+	return &link{proxy: p, client: client, server: server, said: bufio.NewReader(client), done: make(chan struct{}), pending: map[int32]plan{}}
 }
 
-// run forwards until one side ends, then ends the other.
+// run forwards until one side ends, then ends the other. What a server still works on for
+// a client that has gone keeps its place.
 func (l *link) run() {
 	var back sync.WaitGroup
 	back.Go(func() {
 		l.pump(l.server, l.answer)
 		l.close()
 	})
-	l.pump(l.client, l.command)
-	l.close()
+	l.pump(l.said, l.command)
+	l.gone.Store(true)
+	if l.working() {
+		_ = l.server.SetReadDeadline(time.Now().Add(afterwards)) // fails only on a closed socket
+	} else {
+		l.close()
+	}
 	back.Wait()
+	l.leave()
 }
 
 // pump hands over one message after the other until the connection ends or handle says
 // that it is over.
-func (l *link) pump(from net.Conn, handle func(message) bool) {
+func (l *link) pump(from io.Reader, handle func(message) bool) {
 	for {
 		m, err := read(from)
 		if err != nil || !handle(m) {
@@ -112,6 +124,9 @@ func repeatable(c content) bool {
 }
 
 func (l *link) forward(m message, p plan, c content) bool {
+	if !p.hello && !l.enter() {
+		return false
+	}
 	if c.flags&moreToCome == 0 { // or nobody answers
 		l.mu.Lock()
 		l.pending[m.id()] = p
@@ -137,8 +152,9 @@ func (l *link) before(f Fault, m message, c content, cmd Command) bool {
 	case refuse:
 		return l.leaveOut(f, m, c, cmd)
 	case belated:
-		_, _ = io.Copy(io.Discard, l.client) // until its end, whatever that is
-		return l.forward(m, plan{}, c) && l.wait(belatedLimit)
+		_, _ = io.Copy(io.Discard, l.said) // until its end, whatever that is
+		l.gone.Store(true)
+		return l.forward(m, plan{}, c) && l.wait(afterwards)
 	default:
 		l.reset()
 		return false
@@ -161,6 +177,10 @@ func (l *link) answer(m message) bool {
 	p, asked := l.pending[m.answers()]
 	delete(l.pending, m.answers())
 	l.mu.Unlock()
+	l.leave()
+	if l.gone.Load() {
+		return false
+	}
 	if !asked {
 		return l.send(l.client, m)
 	}

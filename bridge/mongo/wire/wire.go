@@ -33,6 +33,7 @@ type Proxy struct {
 	counts   map[string]Count
 	set      string
 	primary  bool
+	slots    chan struct{} // for commands that the server works on, nil for any number
 }
 
 // Listen starts a proxy on addr, host and port (port 0 takes a free one), in front of the
@@ -105,6 +106,21 @@ func (p *Proxy) Counts() map[string]Count {
 		counts[name] = c
 	}
 	return counts
+}
+
+// Limit lets the server work on n commands at once, from now on; others wait, and those
+// whose clients have gone by then are forgotten. An embedded server that takes on more
+// than it has connections to its files for comes to a halt.
+func (p *Proxy) Limit(n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.slots = make(chan struct{}, n)
+}
+
+func (p *Proxy) limit() chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.slots
 }
 
 // Cut resets every connection.
