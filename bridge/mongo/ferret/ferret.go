@@ -19,6 +19,10 @@ import (
 	"github.com/FerretDB/FerretDB/ferretdb"
 )
 
+// Capacity is how many connections to its files FerretDB can be expected to have: it has
+// 100. A command that needs one more waits forever; an update of 100 documents does.
+const Capacity = 80
+
 // opening is held while one is opened: each notes in a variable of the package that it
 // is embedded.
 var opening sync.Mutex

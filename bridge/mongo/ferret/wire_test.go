@@ -29,7 +29,7 @@ func between(t *testing.T) (p *wire.Proxy, through, direct string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(p.Close)
-	p.Limit(24)
+	p.Limit(ferret.Capacity)
 	if through, err = p.URI(direct); err != nil {
 		t.Fatal(err)
 	}
@@ -254,6 +254,32 @@ func TestLimit(t *testing.T) {
 	if got := written(t, connect(t, direct).Collection("numbers")); len(got) < 10 {
 		t.Errorf("%v are written, want at least 10", got)
 	}
+}
+
+// TestManyUpdates makes several large updates at once, each of which would bring FerretDB
+// to a halt.
+func TestManyUpdates(t *testing.T) {
+	_, through, _ := between(t)
+	c := connect(t, through).Collection("numbers")
+	var models []mongo.WriteModel
+	for n := range 150 {
+		models = append(models, mongo.NewUpdateOneModel().SetFilter(bson.D{{Key: "_id", Value: n}}).
+			SetUpdate(bson.D{{Key: "$set", Value: bson.D{{Key: "x", Value: 1}}}}).SetUpsert(true))
+	}
+	if _, err := c.BulkWrite(t.Context(), models, options.BulkWrite().SetOrdered(false)); err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			defer cancel()
+			if _, err := c.BulkWrite(ctx, models, options.BulkWrite().SetOrdered(false)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
 }
 
 // TestSet shows what drivers do with a replica set: they repeat writes by themselves,

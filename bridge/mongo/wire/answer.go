@@ -103,19 +103,15 @@ func unconcerned(answer bson.Raw) (bson.Raw, error) {
 
 // inSet is an answer to hello as a member of a replica set of one gives it, which is
 // its primary unless primary is false.
-func inSet(answer bson.Raw, addr, name string, primary bool) (bson.Raw, error) {
-	d, err := fields(answer)
-	if err != nil {
-		return nil, fmt.Errorf("read an answer to hello: %w", err)
-	}
+func inSet(hello bson.D, addr, name string, primary bool) bson.D {
 	for _, e := range []bson.E{
 		{Key: "setName", Value: name}, {Key: "setVersion", Value: int32(1)}, {Key: "hosts", Value: bson.A{addr}},
 		{Key: "me", Value: addr}, {Key: "isWritablePrimary", Value: primary}, {Key: "ismaster", Value: primary}, {Key: "secondary", Value: !primary},
 	} {
-		d = set(d, e.Key, e.Value)
+		hello = set(hello, e.Key, e.Value)
 	}
 	if primary {
-		d = set(d, "primary", addr)
+		hello = set(hello, "primary", addr)
 	}
-	return bson.Marshal(d)
+	return hello
 }

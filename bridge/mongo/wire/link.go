@@ -27,7 +27,8 @@ type link struct {
 
 	mu      sync.Mutex
 	pending map[int32]plan // by the id of the command
-	slot    chan struct{}  // where a place is taken, nil if none is
+	places  *places
+	taken   int // of the places
 }
 
 // plan is what to do with the answer to a command.
@@ -113,7 +114,7 @@ func (l *link) command(m message) bool {
 	if f.when == Before && f.kind != pass {
 		return l.before(f, m, c, cmd)
 	}
-	return l.forward(m, plan{f, cmd.Name == "hello", repeatable(c)}, c)
+	return l.forward(m, plan{f, cmd.Name == "hello", repeatable(c)}, c, cmd)
 }
 
 // repeatable tells whether the driver has numbered the command so that the server could
@@ -123,8 +124,8 @@ func repeatable(c content) bool {
 	return err == nil
 }
 
-func (l *link) forward(m message, p plan, c content) bool {
-	if !p.hello && !l.enter() {
+func (l *link) forward(m message, p plan, c content, cmd Command) bool {
+	if !l.enter(cmd) {
 		return false
 	}
 	if c.flags&moreToCome == 0 { // or nobody answers
@@ -148,13 +149,13 @@ func (l *link) before(f Fault, m message, c content, cmd Command) bool {
 	case hang:
 		return true
 	case late:
-		return l.wait(f.delay) && l.forward(m, plan{hello: cmd.Name == "hello"}, c)
+		return l.wait(f.delay) && l.forward(m, plan{hello: cmd.Name == "hello"}, c, cmd)
 	case refuse:
 		return l.leaveOut(f, m, c, cmd)
 	case belated:
 		_, _ = io.Copy(io.Discard, l.said) // until its end, whatever that is
 		l.gone.Store(true)
-		return l.forward(m, plan{}, c) && l.wait(afterwards)
+		return l.forward(m, plan{}, c, cmd) && l.wait(afterwards)
 	default:
 		l.reset()
 		return false
@@ -168,7 +169,7 @@ func (l *link) leaveOut(f Fault, m message, c content, cmd Command) bool {
 		return err == nil && l.send(l.client, answerTo(m, body))
 	}
 	less, err := c.without(cmd.Name, f.document)
-	return err == nil && l.forward(less.msg(m.id(), 0), plan{Fault: f}, c)
+	return err == nil && l.forward(less.msg(m.id(), 0), plan{Fault: f}, c, cmd)
 }
 
 // answer deals with what the server sends.
@@ -220,21 +221,28 @@ func (l *link) say(m message, change func(bson.Raw) (bson.Raw, error)) bool {
 	return err == nil && l.send(l.client, withBody(m, body))
 }
 
-// introduce makes the server a member of the set, if it has been told to be one.
+// introduce makes the server a member of the set, if it has been told to be one, and one
+// that takes as much at once as it may.
 func (l *link) introduce(m message) message {
-	set, addr, primary := l.proxy.membership()
-	if set == "" {
-		return m
-	}
 	c, err := parse(m)
 	if err != nil {
 		return m
 	}
-	body, err := inSet(c.body, addr, set, primary)
+	body, err := fields(c.body)
 	if err != nil {
 		return m
 	}
-	return withBody(m, body)
+	if name, addr, primary := l.proxy.membership(); name != "" {
+		body = inSet(body, addr, name, primary)
+	}
+	if p := l.proxy.limit(); p != nil {
+		body = set(body, "maxWriteBatchSize", int32(p.batch()))
+	}
+	raw, err := bson.Marshal(body)
+	if err != nil {
+		return m
+	}
+	return withBody(m, raw)
 }
 
 // wait lets time pass; false when the connection ended meanwhile.

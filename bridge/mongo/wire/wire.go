@@ -33,7 +33,7 @@ type Proxy struct {
 	counts   map[string]Count
 	set      string
 	primary  bool
-	slots    chan struct{} // for commands that the server works on, nil for any number
+	places   *places // for what the server works on, nil for any number
 }
 
 // Listen starts a proxy on addr, host and port (port 0 takes a free one), in front of the
@@ -108,19 +108,21 @@ func (p *Proxy) Counts() map[string]Count {
 	return counts
 }
 
-// Limit lets the server work on n commands at once, from now on; others wait, and those
-// whose clients have gone by then are forgotten. An embedded server that takes on more
-// than it has connections to its files for comes to a halt.
+// Limit lets the server work on so much at once, from the clients' next connections on,
+// that it needs at most n connections to its files: one for each command, and one for each
+// document of it that is updated or deleted. Other commands wait, and those whose clients
+// have gone by then are forgotten. FerretDB waits for its own connections forever, also in
+// the middle of one command.
 func (p *Proxy) Limit(n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.slots = make(chan struct{}, n)
+	p.places = newPlaces(n)
 }
 
-func (p *Proxy) limit() chan struct{} {
+func (p *Proxy) limit() *places {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.slots
+	return p.places
 }
 
 // Cut resets every connection.

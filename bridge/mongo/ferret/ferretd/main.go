@@ -22,10 +22,6 @@ import (
 	"github.com/parley-chat/parley/bridge/mongo/wire"
 )
 
-// atOnce is how many commands FerretDB is given at once. Each takes up to three of its 100
-// connections to its files, and waits for them forever.
-const atOnce = 24
-
 func main() {
 	if err := run(os.Stdin, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "ferretd:", err)
@@ -58,7 +54,7 @@ func run(in io.Reader, out io.Writer) error {
 	}
 	defer p.Close()
 	p.InSet(*set)
-	p.Limit(atOnce)
+	p.Limit(ferret.Capacity)
 	go obey(p, in, out)
 	return s.Run(ctx)
 }
