@@ -79,7 +79,12 @@ func (r *redactions) apply(e parley.Entry) parley.Entry {
 	}
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	for _, d := range r.streams[string(e.Stream)] {
+	return applied(e, r.streams[string(e.Stream)])
+}
+
+// applied returns e, which is of the same stream as deletes, as it is behind them.
+func applied(e parley.Entry, deletes []*entryDoc) parley.Entry {
+	for _, d := range deletes {
 		target, ok := e.Target()
 		if e.Seq == d.Target || ok && e.Type == parley.EntryEdit && target == d.Target && e.Seq < d.Seq {
 			return e.Redact()
@@ -94,6 +99,26 @@ func (r *redactions) apply(e parley.Entry) parley.Entry {
 type deleteDoc struct {
 	ID    bson.ObjectID `bson:"_id"` // the entry's
 	Entry entryDoc      `bson:"entry"`
+}
+
+// noted returns the deletes that are written down, by stream: of one, or of all if it
+// is empty. Another process on the same database may be about to blank what they are
+// about. Who asks before it reads entries misses only deletes that come meanwhile.
+func (s *Store) noted(ctx context.Context, stream parley.Stream) (map[string][]*entryDoc, error) {
+	filter := bson.D{}
+	if stream != "" {
+		filter = bson.D{field("entry.stream", string(stream))}
+	}
+	docs, err := find[deleteDoc](ctx, s, s.c.deletes, filter)
+	if err != nil || len(docs) == 0 {
+		return nil, err
+	}
+	deletes := map[string][]*entryDoc{}
+	for i := range docs {
+		d := &docs[i].Entry
+		deletes[d.Stream] = append(deletes[d.Stream], d)
+	}
+	return deletes, nil
 }
 
 // note writes down deletes before they are inserted. Doing it twice is once.

@@ -197,7 +197,7 @@ func (a *appender) readAhead(ctx context.Context, l *lane, seq int64) error {
 		bson.D{field("stream", string(l.stream)), field("seq", bson.D{{Key: "$gt", Value: seq}})},
 		options.Find().SetSort(oldestFirst()).SetLimit(aheadOfRepeats))
 	if err == nil {
-		a.store.recent.fill(state, a.store.asRead(docs))
+		a.store.recent.fill(state, a.store.asRead(docs, nil))
 	}
 	return err
 }

@@ -26,6 +26,10 @@ func (s *Store) Amendments(ctx context.Context, stream parley.Stream, from, to, 
 	if stream == "" {
 		return nil, errNoStream
 	}
+	noted, err := s.noted(ctx, stream)
+	if err != nil {
+		return nil, fmt.Errorf("read amendments: %w", err)
+	}
 	docs, err := find[entryDoc](ctx, s, s.c.entries, bson.D{
 		field("stream", string(stream)),
 		field("target", bson.D{{Key: "$gte", Value: max(from, 1)}, {Key: "$lte", Value: to}}),
@@ -36,8 +40,8 @@ func (s *Store) Amendments(ctx context.Context, stream parley.Stream, from, to, 
 		return nil, fmt.Errorf("read amendments: %w", err)
 	}
 	newest := map[int64]parley.Entry{} // by seq of the message
-	for i := range docs {
-		if e := s.redactions.apply(docs[i].entry()); !e.Redacted {
+	for i, e := range s.asRead(docs, noted) {
+		if !e.Redacted {
 			newest[docs[i].Target] = e
 		}
 	}

@@ -28,6 +28,10 @@ func (s *Store) Read(ctx context.Context, stream parley.Stream, after int64, lim
 		return nil, nil
 	}
 	after = max(after, 0)
+	noted, err := s.noted(ctx, stream)
+	if err != nil {
+		return nil, err
+	}
 	docs, err := s.page(ctx, stream, bson.D{{Key: "$gt", Value: after}}, oldestFirst(), limit)
 	if err != nil {
 		return nil, err
@@ -35,7 +39,7 @@ func (s *Store) Read(ctx context.Context, stream parley.Stream, after int64, lim
 	if err := checkDense(docs, after+1); err != nil {
 		return nil, s.damaged(err)
 	}
-	return s.asRead(docs), nil
+	return s.asRead(docs, noted), nil
 }
 
 // ReadBefore returns the newest entries with seq < before, oldest first; see
@@ -46,6 +50,10 @@ func (s *Store) ReadBefore(ctx context.Context, stream parley.Stream, before int
 	}
 	if limit < 1 || before <= 1 {
 		return nil, nil
+	}
+	noted, err := s.noted(ctx, stream)
+	if err != nil {
+		return nil, err
 	}
 	docs, err := s.page(ctx, stream, bson.D{{Key: "$lt", Value: before}}, newestFirst(), limit)
 	if err != nil || len(docs) == 0 {
@@ -59,7 +67,7 @@ func (s *Store) ReadBefore(ctx context.Context, stream parley.Stream, before int
 	if err := checkDense(docs, first); err != nil {
 		return nil, s.damaged(err)
 	}
-	return s.asRead(docs), nil
+	return s.asRead(docs, noted), nil
 }
 
 func (s *Store) page(ctx context.Context, stream parley.Stream, seq, sort bson.D, limit int) ([]entryDoc, error) {
@@ -67,14 +75,29 @@ func (s *Store) page(ctx context.Context, stream parley.Stream, seq, sort bson.D
 		options.Find().SetSort(sort).SetLimit(int64(limit)).SetBatchSize(int32(min(limit+1, 1000))))
 }
 
-// asRead returns the entries as readers see them.
-func (s *Store) asRead(docs []entryDoc) []parley.Entry {
+// asRead returns the entries as readers see them: behind the deletes of this process,
+// those that were noted, and those among them.
+func (s *Store) asRead(docs []entryDoc, noted map[string][]*entryDoc) []parley.Entry {
 	if len(docs) == 0 {
 		return nil
 	}
 	entries := make([]parley.Entry, len(docs))
 	for i := range docs {
-		entries[i] = s.redactions.apply(docs[i].entry())
+		entries[i] = applied(s.redactions.apply(docs[i].entry()), noted[docs[i].Stream])
+	}
+	for i := range docs {
+		if docs[i].Type != string(parley.EntryDelete) {
+			continue
+		}
+		target := slices.IndexFunc(docs[:i], func(d entryDoc) bool { return d.Stream == docs[i].Stream && d.Seq == docs[i].Target })
+		if target < 0 || !entries[target].Type.Message() || entries[target].Redacted {
+			continue
+		}
+		for j := target; j < i; j++ { // noted and blanked by another process while this was read
+			if entries[j].Stream == entries[i].Stream {
+				entries[j] = applied(entries[j], []*entryDoc{&docs[i]})
+			}
+		}
 	}
 	return entries
 }
@@ -121,12 +144,16 @@ func (s *Store) EntriesSince(ctx context.Context, at int64, after *parley.Entry,
 			}),
 		}
 	}
+	noted, err := s.noted(ctx, "")
+	if err != nil {
+		return nil, fmt.Errorf("read entries by time: %w", err)
+	}
 	docs, err := find[entryDoc](ctx, s, s.c.entries, filter, options.Find().
 		SetSort(bson.D{{Key: "at", Value: 1}, {Key: "stream", Value: 1}, {Key: "seq", Value: 1}}).SetLimit(int64(limit)))
 	if err != nil {
 		return nil, fmt.Errorf("read entries by time: %w", err)
 	}
-	return s.asRead(docs), nil
+	return s.asRead(docs, noted), nil
 }
 
 // find returns the documents that match, which must not be many.
