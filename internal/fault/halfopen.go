@@ -88,10 +88,8 @@ type continued struct {
 	*device.Subscriber
 }
 
-// Records is the journal of both, which begins with what is owed.
-func (c continued) Records() []record {
-	return append(c.before.Records()[:1], c.Subscriber.Records()...)
-}
+// Owed is what the process was owed; its journal is that of both.
+func (c continued) Owed() []record { return c.before.Owed() }
 
 // silenced is a writer of whom nothing more is to be expected.
 type silenced struct{ *device.Process }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -30,6 +31,7 @@ const (
 // stuck. It is killed after a twelfth of the time, and stopped before the last
 // sixth. In between its memory, goroutines and file descriptors stay level.
 func longHours(ctx context.Context, l *Lab) error {
+	defer debug.SetGCPercent(debug.SetGCPercent(25)) // journals of hours take gigabytes, and so would the room to waste
 	return l.within(ctx, server.Config{}, func(ctx context.Context, w *world) error {
 		h, err := newHours(ctx, w)
 		if err != nil {

@@ -167,16 +167,14 @@ type neighbour struct {
 	conversation string
 }
 
-// Records puts what is owed of the household in front of the journal.
-func (n neighbour) Records() []record {
-	records := n.Subscriber.Records()
-	for _, r := range records {
+// Owed is what is owed of the household.
+func (n neighbour) Owed() []record {
+	for _, r := range n.Records() {
 		if r.Event == checker.Shown && r.Conversation == n.conversation {
-			owed := record{Device: r.Device, User: r.User, Event: checker.Follows, Conversation: n.conversation, Seq: r.Seq - 1}
-			return append([]record{owed}, records...)
+			return []record{{Device: r.Device, User: r.User, Event: checker.Follows, Conversation: n.conversation, Seq: r.Seq - 1}}
 		}
 	}
-	return records
+	return nil
 }
 
 // drain waits until everything is acknowledged or refused.

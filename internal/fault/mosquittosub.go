@@ -114,7 +114,5 @@ func (w *world) beside(ctx context.Context, kind device.Kind, p *device.Publishe
 	return a, nil
 }
 
-// Records puts what the device is owed in front of what it has shown.
-func (a *away) Records() []checker.Record {
-	return append([]checker.Record{a.owed}, a.Subscriber.Records()...)
-}
+// Owed is what comes behind what it had shown at first.
+func (a *away) Owed() []checker.Record { return []checker.Record{a.owed} }

@@ -193,11 +193,11 @@ func (l latecomer) after() int64 {
 	return 0
 }
 
-// Records puts what is owed in front of the journal.
-func (l latecomer) Records() []record {
-	return append([]record{{
+// Owed is what comes behind the first entry that it has shown.
+func (l latecomer) Owed() []record {
+	return []record{{
 		Device: l.Session.ClientID(), User: l.Session.User, Event: checker.Follows, Conversation: l.conversation, Seq: l.after(),
-	}}, l.Process.Records()...)
+	}}
 }
 
 // remotes makes n of each kind, in namespaces of their own, and lets use have

@@ -2,7 +2,9 @@ package checker
 
 import (
 	"encoding/json"
+	"iter"
 	"reflect"
+	"slices"
 
 	"github.com/parley-chat/parley"
 )
@@ -27,6 +29,13 @@ import (
 // Messages of users without a journal, and control entries, are not traced to
 // a sender.
 func Check(journals []Record, streams []Stream) *Report {
+	return CheckAll([][]Record{journals}, streams)
+}
+
+// CheckAll is Check for journals that have not been put into one. Of a long run they
+// fill memory: they are not copied. The records of one device must be in order over
+// all of them.
+func CheckAll(journals [][]Record, streams []Stream) *Report {
 	c := &check{report: &Report{}, stored: map[string]*stream{}, sent: map[message]json.RawMessage{}, targets: map[message]int64{}}
 	c.readSent(journals)
 	for _, s := range streams {
@@ -70,8 +79,8 @@ type check struct {
 }
 
 // readSent takes up what was sent, for which no stream is needed.
-func (c *check) readSent(journals []Record) {
-	for _, r := range journals {
+func (c *check) readSent(journals [][]Record) {
+	for r := range each(journals) {
 		key := message{r.Conversation, r.User, r.ID}
 		if _, again := c.sent[key]; again || r.Event != Sent || r.Type == parley.EntryMarked {
 			continue
@@ -83,13 +92,35 @@ func (c *check) readSent(journals []Record) {
 	}
 }
 
-func byDevice(records []Record) (devices map[string][]Record, order []string) {
-	devices = map[string][]Record{}
-	for _, r := range records {
-		if _, ok := devices[r.Device]; !ok {
-			order = append(order, r.Device)
+// each goes through records of several journals.
+func each(journals [][]Record) iter.Seq[*Record] {
+	return func(yield func(*Record) bool) {
+		for _, records := range journals {
+			for i := range records {
+				if !yield(&records[i]) {
+					return
+				}
+			}
 		}
-		devices[r.Device] = append(devices[r.Device], r)
+	}
+}
+
+// byDevice sorts journals by device. What stood together in one stays where it is.
+func byDevice(journals [][]Record) (devices map[string][][]Record, order []string) {
+	devices = map[string][][]Record{}
+	for _, records := range journals {
+		for len(records) > 0 {
+			device := records[0].Device
+			n := slices.IndexFunc(records, func(r Record) bool { return r.Device != device })
+			if n < 0 {
+				n = len(records)
+			}
+			if devices[device] == nil {
+				order = append(order, device)
+			}
+			devices[device] = append(devices[device], records[:n])
+			records = records[n:]
+		}
 	}
 	return devices, order
 }
@@ -132,9 +163,9 @@ func (c *check) lookup(conversation, sender, id string) *parley.Entry {
 }
 
 // checkOrigins finds stored messages that their sender did not send.
-func (c *check) checkOrigins(journals []Record, streams []Stream) {
+func (c *check) checkOrigins(journals [][]Record, streams []Stream) {
 	known := map[string]bool{}
-	for _, r := range journals {
+	for r := range each(journals) {
 		if r.Event == Sent {
 			known[r.User] = true
 		}

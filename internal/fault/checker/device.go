@@ -13,11 +13,11 @@ type view struct {
 }
 
 // checkDevice compares what a device showed with what it is owed.
-func (c *check) checkDevice(device string, records []Record) {
+func (c *check) checkDevice(device string, records [][]Record) {
 	r := c.report
 	views := map[string]*view{}
 	var order []string
-	for _, rec := range records {
+	for rec := range each(records) {
 		switch rec.Event {
 		case Follows:
 			if views[rec.Conversation] == nil {
@@ -40,7 +40,7 @@ func (c *check) checkDevice(device string, records []Record) {
 	}
 }
 
-func (c *check) view(follows Record) *view {
+func (c *check) view(follows *Record) *view {
 	v := &view{index: map[int64]int{}, texts: texts{}}
 	s := c.stored[follows.Conversation]
 	if s == nil {
@@ -58,7 +58,7 @@ func (c *check) view(follows Record) *view {
 	return v
 }
 
-func (c *check) checkShown(device string, rec Record, v *view) {
+func (c *check) checkShown(device string, rec *Record, v *view) {
 	r := c.report
 	i, ok := v.index[rec.Seq]
 	if !ok {

@@ -9,7 +9,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
+	"unique"
 
 	"github.com/parley-chat/parley"
 )
@@ -108,6 +110,9 @@ type Journal struct {
 
 // Add appends r.
 func (j *Journal) Add(r Record) {
+	for _, name := range []*string{&r.Device, &r.User, &r.Conversation, &r.ID, &r.Sender} {
+		*name = unique.Make(*name).Value() // journals of hours are millions of records
+	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.records = append(j.records, r)
@@ -138,11 +143,12 @@ func (j *Journal) Extend(records []Record) {
 	j.records = append(j.records, records...)
 }
 
-// Records returns a copy of what has been added so far.
+// Records returns what has been added so far. Callers share it: they may append to
+// it, and must not change what is in it.
 func (j *Journal) Records() []Record {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return append([]Record(nil), j.records...)
+	return slices.Clip(j.records)
 }
 
 // WriteTo writes the journal as JSON lines that ReadJournal reads.

@@ -14,13 +14,13 @@ type letter struct{ device, id string }
 
 // checkMarks follows marks: from what was sent, over the users' events and what
 // devices were told, to what is left in the end.
-func (c *check) checkMarks(journals []Record, streams []Stream) {
+func (c *check) checkMarks(journals [][]Record, streams []Stream) {
 	sent := map[letter]Record{}
 	most := map[reader]parley.Mark{} // that anybody has asked for
 	marks := map[string]bool{}       // users who mark
 	acked := map[reader]parley.Mark{}
 	counted := map[letter]bool{}
-	for _, r := range journals {
+	for r := range each(journals) {
 		if r.Type != parley.EntryMarked {
 			continue
 		}
@@ -30,7 +30,7 @@ func (c *check) checkMarks(journals []Record, streams []Stream) {
 			if _, again := sent[by]; again {
 				continue
 			}
-			sent[by], marks[r.User] = r, true
+			sent[by], marks[r.User] = *r, true
 			who := reader{r.User, r.Conversation}
 			most[who] = most[who].Merge(parley.Mark{Delivered: r.Delivered, Read: r.Read})
 		case Acked:
@@ -133,14 +133,14 @@ func (c *check) ownMessages(user, conversation string) (m parley.Mark) {
 
 // checkViews compares what devices were told with what is left: it never falls,
 // and the last they were told is that.
-func (c *check) checkViews(journals []Record, final map[string]parley.Marks) {
+func (c *check) checkViews(journals [][]Record, final map[string]parley.Marks) {
 	r := c.report
 	type view struct {
 		device string
 		of     reader
 	}
 	views := map[view]parley.Mark{}
-	for _, rec := range journals {
+	for rec := range each(journals) {
 		if rec.Event != Viewed {
 			continue
 		}

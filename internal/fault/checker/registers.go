@@ -56,10 +56,10 @@ func setOf(e *parley.Entry) (set parley.SetBody, ok bool) {
 
 // checkTold looks at refusals because somebody was faster: each tells the register
 // as somebody has set it, and not as the sender knew it.
-func (c *check) checkTold(journals []Record) {
+func (c *check) checkTold(journals [][]Record) {
 	r := c.report
 	sent := map[letter]parley.SetBody{}
-	for _, rec := range journals {
+	for rec := range each(journals) {
 		if rec.Event == Sent && rec.Type == parley.EntrySet {
 			var set parley.SetBody
 			if json.Unmarshal(rec.Body, &set) == nil {

@@ -18,27 +18,28 @@ func (c *check) countAcked(t parley.EntryType) {
 }
 
 // checkSender follows what one device sent to where it is stored.
-func (c *check) checkSender(device string, records []Record) {
+func (c *check) checkSender(device string, records [][]Record) {
 	r := c.report
 	type sentMessage struct{ conversation, id string }
 	first, acked := map[sentMessage]bool{}, map[sentMessage]bool{}
 	told := map[string]bool{} // ids that the device's errors have named
-	for _, rec := range records {
+	for rec := range each(records) {
 		if rec.Event == Told {
 			told[rec.ID] = true
 		}
 	}
 	newest := map[string]int64{} // by conversation: highest seq so far in the order of sending
 	user := ""
-	for _, rec := range records {
+	for rec := range each(records) {
 		if rec.Type == parley.EntryMarked {
 			continue // of these only the highest has to stay; see checkMarks
 		}
-		if rec.Event == Acked && rec.Seq == 0 && told[rec.ID] {
-			rec.Event = Refused // MQTT 3.1.1 has no other way to say so
+		event := rec.Event
+		if event == Acked && rec.Seq == 0 && told[rec.ID] {
+			event = Refused // MQTT 3.1.1 has no other way to say so
 		}
 		key := sentMessage{rec.Conversation, rec.ID}
-		switch rec.Event {
+		switch event {
 		case Sent:
 			user = rec.User
 			if !first[key] {
@@ -66,7 +67,7 @@ func (c *check) checkSender(device string, records []Record) {
 	}
 }
 
-func (c *check) checkSent(device string, rec Record, newest map[string]int64) {
+func (c *check) checkSent(device string, rec *Record, newest map[string]int64) {
 	r := c.report
 	e := c.lookup(rec.Conversation, rec.User, rec.ID)
 	if e == nil {
@@ -81,7 +82,7 @@ func (c *check) checkSent(device string, rec Record, newest map[string]int64) {
 	newest[rec.Conversation] = max(newest[rec.Conversation], e.Seq)
 }
 
-func (c *check) checkAcked(device, user string, rec Record) {
+func (c *check) checkAcked(device, user string, rec *Record) {
 	r := c.report
 	e := c.lookup(rec.Conversation, user, rec.ID)
 	if e == nil {

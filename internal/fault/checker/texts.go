@@ -78,7 +78,7 @@ func (c *check) checkBlank(conversation string, e *parley.Entry, fates map[int64
 
 // sameText reports whether a device, or a sender, that has a body for an entry has what
 // is stored, or had it before it was deleted.
-func (c *check) sameText(conversation string, e *parley.Entry, has Record) bool {
+func (c *check) sameText(conversation string, e *parley.Entry, has *Record) bool {
 	switch {
 	case has.Redacted:
 		return e.Redacted && sameBody(has.Body, nil)

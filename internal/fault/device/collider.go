@@ -42,7 +42,7 @@ func (c *Collider) Shown(conversation string) int { return c.reader.Shown(conver
 // Repeated is how many deliveries were of entries shown before.
 func (c *Collider) Repeated() int { return c.reader.Repeated() }
 
-// Records returns a copy of the journal.
+// Records returns the journal, which nobody must change.
 func (c *Collider) Records() []checker.Record {
 	return append(c.Journal.Records(), c.reader.Journal.Records()...)
 }

@@ -223,5 +223,5 @@ func (c *Companion) Repeated() int {
 // Err is why the last connection ended or was not made, nil if none has.
 func (c *Companion) Err() error { return c.trouble.load() }
 
-// Records returns a copy of the journal.
+// Records returns the journal, which nobody must change.
 func (c *Companion) Records() []checker.Record { return c.Journal.Records() }

@@ -154,7 +154,7 @@ func (p *Process) Follow(conversation string, after int64) {
 	})
 }
 
-// Records returns a copy of the journal.
+// Records returns the journal, which nobody must change.
 func (p *Process) Records() []checker.Record { return p.Journal.Records() }
 
 // Repeated is 0: a process tells what it has shown, not what it dropped.

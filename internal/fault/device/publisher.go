@@ -97,7 +97,7 @@ func (p *Publisher) Restore(records []checker.Record) {
 	}
 }
 
-// Records returns a copy of the journal.
+// Records returns the journal, which nobody must change.
 func (p *Publisher) Records() []checker.Record { return p.Journal.Records() }
 
 // Send puts a text message into the outbox and returns its id. It never blocks.

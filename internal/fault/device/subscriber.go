@@ -80,7 +80,7 @@ func NewTracker(e Endpoint, s *Session, conversation string) *Subscriber {
 // Present reports whether the last connection of a raw client found its session.
 func (d *Subscriber) Present() bool { return d.present.Load() }
 
-// Records returns a copy of the journal.
+// Records returns the journal, which nobody must change.
 func (d *Subscriber) Records() []checker.Record { return d.Journal.Records() }
 
 // Run connects, receives and reconnects until ctx ends. The session is kept
