@@ -48,11 +48,21 @@ func (s Stream) NotedConversation() (site, conversation string, ok bool) {
 }
 
 func (s Stream) conversation(kind TopicKind) (site, conversation string, ok bool) {
-	t, err := ParseTopic(s.Topic())
-	if err != nil || t.Kind != kind {
+	site, conversation, of := s.About()
+	if of != kind {
 		return "", "", false
 	}
-	return t.Site, t.Conversation, true
+	return site, conversation, true
+}
+
+// About returns the conversation that the stream is about, and whether it holds its
+// messages or its notes. For every other kind of stream all are empty.
+func (s Stream) About() (site, conversation string, kind TopicKind) {
+	t, err := ParseTopic(s.Topic())
+	if err != nil || t.Kind != TopicMessages && t.Kind != TopicNotes {
+		return "", "", ""
+	}
+	return t.Site, t.Conversation, t.Kind
 }
 
 // Kind returns the kind of topic that the stream is delivered on; empty for what

@@ -129,3 +129,20 @@ func FuzzParseFilter(f *testing.F) {
 		}
 	})
 }
+
+func TestStreamTellsWhatItIsAbout(t *testing.T) {
+	for stream, want := range map[parley.Stream][3]string{
+		parley.MessagesOf("ste_a", "cnv_a"):        {"ste_a", "cnv_a", "messages"},
+		parley.NotesOf("ste_a", "cnv_a"):           {"ste_a", "cnv_a", "notes"},
+		parley.EventsOf("ste_a", "vis_a"):          {},
+		parley.ErrorsOf("ste_a", "vis_a", "dev_a"): {},
+		"ste_a/c/cnv_a/state":                      {},
+		"ste_a/c":                                  {},
+		"":                                         {},
+	} {
+		site, conversation, kind := stream.About()
+		if got := [3]string{site, conversation, string(kind)}; got != want {
+			t.Errorf("%q is about %q, want %q", stream, got, want)
+		}
+	}
+}

@@ -28,8 +28,8 @@ func searchable(e *parley.Entry) bool {
 	if !e.Type.Message() && !e.Type.Amends() {
 		return false
 	}
-	kind := e.Stream.Kind()
-	return kind == parley.TopicMessages || kind == parley.TopicNotes
+	_, _, kind := e.Stream.About()
+	return kind != ""
 }
 
 type target struct {
@@ -113,7 +113,7 @@ func (d *documents) visitor(ctx context.Context, stream parley.Stream) (string, 
 	if visitor, ok := d.visitors[stream]; ok {
 		return visitor, nil
 	}
-	site, id := conversationOf(stream)
+	site, id, _ := stream.About()
 	c, err := d.folds.peek(ctx, site, id)
 	if err != nil {
 		return "", fmt.Errorf("read conversation: %w", err)
@@ -123,14 +123,4 @@ func (d *documents) visitor(ctx context.Context, stream parley.Stream) (string, 
 	}
 	d.visitors[stream] = c.Visitor
 	return c.Visitor, nil
-}
-
-// conversationOf returns the conversation that a stream of messages or notes is
-// about.
-func conversationOf(stream parley.Stream) (site, id string) {
-	site, id, ok := stream.Conversation()
-	if !ok {
-		site, id, _ = stream.NotedConversation()
-	}
-	return site, id
 }

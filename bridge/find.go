@@ -174,16 +174,12 @@ func (f *finding) cut(err error) error {
 
 // look takes a document into the page if it is a hit.
 func (f *finding) look(ctx context.Context, d Found) error {
-	_, id := conversationOf(d.Stream)
-	c, ok := f.known[id]
-	if !ok {
-		var err error
-		if c, err = f.folds.peek(ctx, f.who.Site, id); err != nil {
-			return fmt.Errorf("read conversation: %w", err)
-		}
-		f.known[id] = c
+	_, id, kind := d.Stream.About()
+	c, err := f.conversation(ctx, id)
+	if err != nil {
+		return err
 	}
-	if !f.may(d.Stream.Kind(), c) || f.request.Agent != "" && c.Assignee != f.request.Agent {
+	if !f.may(kind, c) || f.request.Agent != "" && c.Assignee != f.request.Agent {
 		return nil
 	}
 	message, text, edited, err := f.read(ctx, d)
@@ -196,11 +192,25 @@ func (f *finding) look(ctx context.Context, d Found) error {
 	}
 	f.last = d.Place
 	f.page.Hits = append(f.page.Hits, parley.SearchHit{
-		Conversation: id, Visitor: parley.Person{ID: c.Visitor, Name: c.VisitorName}, In: d.Stream.Kind(),
+		Conversation: id, Visitor: parley.Person{ID: c.Visitor, Name: c.VisitorName}, In: kind,
 		Seq: message.Seq, Sender: message.Sender, Role: message.Role, Type: message.Type, At: message.At, Edited: edited,
 		Snippet: pieces(search.NewSnippet(text, spans, snippetRunes)),
 	})
 	return nil
+}
+
+// conversation returns a conversation of the searcher's site as it is now, or was
+// when it was looked at first.
+func (f *finding) conversation(ctx context.Context, id string) (parley.Conversation, error) {
+	if c, ok := f.known[id]; ok {
+		return c, nil
+	}
+	c, err := f.folds.peek(ctx, f.who.Site, id)
+	if err != nil {
+		return parley.Conversation{}, fmt.Errorf("read conversation: %w", err)
+	}
+	f.known[id] = c
+	return c, nil
 }
 
 // may reports whether the searcher may read a stream of c.
@@ -250,13 +260,9 @@ func (f *finding) checkAgain(ctx context.Context) error {
 	kept := f.page.Hits[:0]
 	clear(f.known)
 	for _, h := range f.page.Hits {
-		c, ok := f.known[h.Conversation]
-		if !ok {
-			var err error
-			if c, err = f.folds.peek(ctx, f.who.Site, h.Conversation); err != nil {
-				return fmt.Errorf("read conversation: %w", err)
-			}
-			f.known[h.Conversation] = c
+		c, err := f.conversation(ctx, h.Conversation)
+		if err != nil {
+			return err
 		}
 		if f.may(h.In, c) {
 			kept = append(kept, h)
@@ -281,7 +287,7 @@ func parsePlace(cursor string) (p Place, err error) {
 	p.At, atErr = strconv.ParseInt(at, 10, 64)
 	p.Seq, seqErr = strconv.ParseInt(seq, 10, 64)
 	err = errors.Join(decodeErr, atErr, seqErr)
-	if _, id := conversationOf(p.Stream); err != nil || !ok || p.At <= 0 || p.Seq < 0 || stream != "" && id == "" {
+	if _, id, _ := p.Stream.About(); err != nil || !ok || p.At <= 0 || p.Seq < 0 || stream != "" && id == "" {
 		return Place{}, parley.Errorf(parley.CodeInvalid, "cursor is not one that a search returned")
 	}
 	return p, nil

@@ -96,6 +96,7 @@ func (x *indexer) add(entries []parley.Entry) {
 	}
 }
 
+// signal wakes who waits for c, now or the next time.
 func signal(c chan struct{}) {
 	select {
 	case c <- struct{}{}:

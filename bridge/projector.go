@@ -104,10 +104,7 @@ func (p *projector) followed(at int64) {
 	p.mu.Lock()
 	p.position = max(p.position, at)
 	p.mu.Unlock()
-	select {
-	case p.wake <- struct{}{}:
-	default:
-	}
+	signal(p.wake)
 }
 
 // pending returns a conversation that is not written yet.

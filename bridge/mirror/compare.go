@@ -32,7 +32,7 @@ func (d *Differences) Error() string {
 // Compare reads two stores to the end, every entry and every row, and returns
 // *Differences unless they hold the same.
 func Compare(ctx context.Context, one, other bridge.Portable, o Options) (Progress, error) {
-	c := &comparer{one: one, other: other, tell: o.Tell}
+	c := &comparer{one: one, other: other, tally: tally{tell: o.Tell}}
 	if one.Epoch() != other.Epoch() {
 		c.differ("one's epoch is %s, the other's %s", one.Epoch(), other.Epoch())
 	}
@@ -52,9 +52,8 @@ func Compare(ctx context.Context, one, other bridge.Portable, o Options) (Progre
 
 type comparer struct {
 	one, other bridge.Portable
-	tell       func(Progress)
-	done       Progress
-	found      Differences
+	tally
+	found Differences
 }
 
 func (c *comparer) differ(format string, args ...any) {
@@ -152,9 +151,3 @@ func (c *comparer) rows(ctx context.Context, kind bridge.RowKind) error {
 
 // shown is a key as a person reads it.
 func shown(key string) string { return strings.ReplaceAll(key, "\x00", " ") }
-
-func (c *comparer) told() {
-	if c.tell != nil {
-		c.tell(c.done)
-	}
-}

@@ -37,7 +37,7 @@ type Options struct {
 // Copy puts into target what from holds and target lacks. It neither compares what
 // is there already nor finishes target. After an error it may be called again.
 func Copy(ctx context.Context, from bridge.Portable, target bridge.Fillable, o Options) (Progress, error) {
-	c := &copier{from: from, target: target, tell: o.Tell}
+	c := &copier{from: from, target: target, tally: tally{tell: o.Tell}}
 	if from.Epoch() != target.Epoch() {
 		return c.done, fmt.Errorf("the target is being made a copy of another store: its epoch is %s, not %s", target.Epoch(), from.Epoch())
 	}
@@ -55,8 +55,7 @@ func Copy(ctx context.Context, from bridge.Portable, target bridge.Fillable, o O
 type copier struct {
 	from   bridge.Portable
 	target bridge.Fillable
-	tell   func(Progress)
-	done   Progress
+	tally
 
 	batch []parley.Entry       // of several streams, not put yet
 	cut   []bridge.StreamState // whose entries are in batch or before it
@@ -143,9 +142,15 @@ func (c *copier) rows(ctx context.Context, kind bridge.RowKind) error {
 	}
 }
 
-func (c *copier) told() {
-	if c.tell != nil {
-		c.tell(c.done)
+// tally counts what was done, and tells it.
+type tally struct {
+	done Progress
+	tell func(Progress)
+}
+
+func (t *tally) told() {
+	if t.tell != nil {
+		t.tell(t.done)
 	}
 }
 

@@ -42,23 +42,10 @@ const (
 
 func scopeOf(site string, kind parley.TopicKind) string { return site + "/" + string(kind) }
 
-func placeOf(stream parley.Stream) (site string, kind parley.TopicKind, conversation string, err error) {
-	kind = parley.TopicMessages
-	site, conversation, ok := stream.Conversation()
-	if !ok {
-		kind = parley.TopicNotes
-		site, conversation, ok = stream.NotedConversation()
-	}
-	if !ok {
-		err = fmt.Errorf("%q has neither messages nor notes", stream)
-	}
-	return site, kind, conversation, err
-}
-
 func documentDocOf(d *bridge.Document) (documentDoc, error) {
-	site, kind, conversation, err := placeOf(d.Stream)
-	if err != nil {
-		return documentDoc{}, err
+	site, conversation, kind := d.Stream.About()
+	if kind == "" {
+		return documentDoc{}, fmt.Errorf("%q has neither messages nor notes", d.Stream)
 	}
 	doc := documentDoc{ID: placeID(d.Place), Scope: scopeOf(site, kind), Stream: string(d.Stream), Seq: d.Seq, At: d.At, Text: d.Text}
 	if len(d.Tokens) == 0 {

@@ -21,7 +21,8 @@ var errUndecodable = errors.New("a row does not decode")
 
 // Filling is a store that is being made a copy of another; see bridge.Fillable.
 type Filling struct {
-	store *Store
+	bridge.Portable // the store as well: what is in it so far
+	store           *Store
 }
 
 // Fill opens the database of a store that is to be a copy of the one with that
@@ -36,29 +37,11 @@ func Fill(ctx context.Context, o Options, epoch string) (*Filling, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Filling{store: s}, nil
+	return &Filling{Portable: s, store: s}, nil
 }
 
 // Close disconnects. What is unfinished stays so.
 func (f *Filling) Close() error { return f.store.Close() }
-
-// Epoch is that of the store that is copied.
-func (f *Filling) Epoch() string { return f.store.Epoch() }
-
-// Streams is that of Store.
-func (f *Filling) Streams(ctx context.Context, after parley.Stream, limit int) ([]bridge.StreamState, error) {
-	return f.store.Streams(ctx, after, limit)
-}
-
-// Read is that of Store.
-func (f *Filling) Read(ctx context.Context, stream parley.Stream, after int64, limit int) ([]parley.Entry, error) {
-	return f.store.Read(ctx, stream, after, limit)
-}
-
-// Rows is that of Store.
-func (f *Filling) Rows(ctx context.Context, kind bridge.RowKind, after string, limit int) ([]bridge.Row, error) {
-	return f.store.Rows(ctx, kind, after, limit)
-}
 
 // PutEntries stores entries as they are; see bridge.Fillable. They are inserted in
 // their order, so that what a failure leaves has no holes: then those that are there

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/parley-chat/parley"
 	"github.com/parley-chat/parley/bridge"
 )
 
@@ -101,9 +100,9 @@ type document struct {
 }
 
 func newDocument(d *bridge.Document) (document, error) {
-	site, kind, conversation, err := placeOf(d.Stream)
-	if err != nil {
-		return document{}, err
+	site, conversation, kind := d.Stream.About()
+	if kind == "" {
+		return document{}, fmt.Errorf("%q has neither messages nor notes", d.Stream)
 	}
 	row := document{Place: d.Place, text: d.Text}
 	if len(d.Tokens) == 0 {
@@ -118,19 +117,6 @@ func newDocument(d *bridge.Document) (document, error) {
 	row.terms = h.add(row.terms, termSender, d.Sender)
 	row.terms = row.terms.sorted()
 	return row, nil
-}
-
-func placeOf(stream parley.Stream) (site string, kind parley.TopicKind, conversation string, err error) {
-	kind = parley.TopicMessages
-	site, conversation, ok := stream.Conversation()
-	if !ok {
-		kind = parley.TopicNotes
-		site, conversation, ok = stream.NotedConversation()
-	}
-	if !ok {
-		err = fmt.Errorf("%q has neither messages nor notes", stream)
-	}
-	return site, kind, conversation, err
 }
 
 // saveDocument writes one document.

@@ -172,12 +172,9 @@ func manyDocs(r *rand.Rand, n int) []bridge.Document {
 func scanDocs(docs []bridge.Document, q bridge.DocumentQuery) []bridge.Found {
 	var list []bridge.Found
 	for _, d := range docs {
-		_, conversation, ok := d.Stream.Conversation()
-		if !ok {
-			_, conversation, _ = d.Stream.NotedConversation()
-		}
+		site, conversation, kind := d.Stream.About()
 		lacks := slices.ContainsFunc(q.Tokens, func(w string) bool { return !slices.Contains(d.Tokens, w) })
-		if !lacks && d.Stream.Site() == q.Site && slices.Contains(q.Kinds, d.Stream.Kind()) &&
+		if !lacks && site == q.Site && slices.Contains(q.Kinds, kind) &&
 			(q.Conversation == "" || conversation == q.Conversation) &&
 			(q.Visitor == "" || d.Visitor == q.Visitor) &&
 			(q.Sender == "" || d.Sender == q.Sender) &&
