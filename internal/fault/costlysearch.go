@@ -192,9 +192,7 @@ type echo struct {
 	session      *device.Session
 	conversation string
 	conn         *device.Conn
-
-	mu    sync.Mutex
-	times []time.Duration
+	timings
 }
 
 // echo starts one, which goes on until the world is quiet.
@@ -218,10 +216,7 @@ func (w *world) echo(ctx context.Context) (*echo, error) {
 		return nil, err
 	}
 	e := &echo{session: s, conversation: parley.NewID(parley.PrefixConversation), conn: c}
-	ctx, stop := context.WithCancel(ctx)
-	ended := make(chan struct{})
-	w.devices.Go(func() {
-		defer close(ended)
+	w.standBy(ctx, func(ctx context.Context) {
 		defer c.Close()
 		for sleep(ctx, probeEvery) == nil {
 			if err := e.shout(); err != nil {
@@ -229,10 +224,6 @@ func (w *world) echo(ctx context.Context) (*echo, error) {
 				return
 			}
 		}
-	})
-	w.bystanders = append(w.bystanders, func() {
-		stop()
-		<-ended
 	})
 	return e, nil
 }
@@ -264,20 +255,9 @@ func (e *echo) shout() error {
 			}
 			if strings.Contains(string(pk.Payload), d.ID) {
 				shown = true
-				e.mu.Lock()
-				e.times = append(e.times, time.Since(began))
-				e.mu.Unlock()
+				e.add(time.Since(began))
 			}
 		}
 	}
 	return nil
-}
-
-// take returns the times since the last call.
-func (e *echo) take() []time.Duration {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	times := e.times
-	e.times = nil
-	return times
 }

@@ -70,16 +70,7 @@ func (w *world) moveIn(ctx context.Context) error {
 	}
 	w.household = h
 	w.streams = append(w.streams, stream{h.conversation, visitor})
-	ctx, stop := context.WithCancel(ctx)
-	ended := make(chan struct{})
-	w.devices.Go(func() {
-		defer close(ended)
-		h.live(ctx)
-	})
-	w.bystanders = append(w.bystanders, func() {
-		stop()
-		<-ended
-	})
+	w.standBy(ctx, h.live)
 	return nil
 }
 

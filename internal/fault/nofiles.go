@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/parley-chat/parley/internal/fault/device"
 	"github.com/parley-chat/parley/internal/fault/server"
 )
 
@@ -95,11 +94,7 @@ func (w *world) letIn(ctx context.Context) error {
 		if err != nil {
 			return err.Error()
 		}
-		token, err := w.rest.Token(ctx, s)
-		if err != nil {
-			return err.Error()
-		}
-		c, _, err := device.Connect(ctx, w.server.MQTT(), device.Options{Version: device.MQTT5, ClientID: s.ClientID(), Password: token, CleanStart: true})
+		c, err := w.login(ctx, s)
 		if err != nil {
 			return err.Error()
 		}

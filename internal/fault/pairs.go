@@ -19,10 +19,7 @@ const pairEvery = 250 * time.Millisecond
 
 // pairs are two devices each of visitors: one writes, the other one reads, and how
 // long that takes is measured. They want to keep their connections.
-type pairs struct {
-	mu    sync.Mutex
-	times []time.Duration
-}
+type pairs struct{ timings }
 
 // pair is one of them.
 type pair struct {
@@ -204,7 +201,7 @@ func (p *pair) show(payload []byte) error {
 		return nil
 	}
 	if measured {
-		p.all.took(time.Since(sent))
+		p.all.add(time.Since(sent))
 	}
 	p.journal.Add(checker.Record{
 		Device: p.reader.ClientID(), User: p.reader.User, Event: checker.Shown, Conversation: p.conversation,
@@ -223,25 +220,4 @@ func (p *pair) complete(ctx context.Context) error {
 		}
 		return ""
 	})
-}
-
-func (a *pairs) took(d time.Duration) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.times = append(a.times, d)
-}
-
-func (a *pairs) count() int {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return len(a.times)
-}
-
-// quantile returns the times since the last call, as their quantile q.
-func (a *pairs) quantile(q float64) time.Duration {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	times := a.times
-	a.times = nil
-	return quantile(times, q)
 }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
-	"sync"
 	"time"
 
 	"github.com/mochi-mqtt/server/v2/packets"
@@ -24,10 +22,7 @@ type prober struct {
 	session      *device.Session
 	conversation string
 	journal      checker.Journal
-
-	mu    sync.Mutex
-	times []time.Duration
-	err   error
+	timings
 }
 
 const (
@@ -54,11 +49,7 @@ func (w *world) probe(ctx context.Context) (*prober, error) {
 	d.Follow(p.conversation, 0)
 	w.journals = append(w.journals, p.journal.Records)
 	w.streams = append(w.streams, stream{p.conversation, s})
-	token, err := w.rest.Token(ctx, s)
-	if err != nil {
-		return nil, err
-	}
-	c, _, err := device.Connect(ctx, w.server.MQTT(), device.Options{Version: device.MQTT5, ClientID: s.ClientID(), Password: token, CleanStart: true})
+	c, err := w.login(ctx, s)
 	if err != nil {
 		return nil, err
 	}
@@ -66,16 +57,7 @@ func (w *world) probe(ctx context.Context) (*prober, error) {
 		c.Close()
 		return nil, err
 	}
-	ctx, stop := context.WithCancel(ctx)
-	ended := make(chan struct{})
-	w.devices.Go(func() {
-		defer close(ended)
-		p.run(ctx, c)
-	})
-	w.bystanders = append(w.bystanders, func() {
-		stop()
-		<-ended
-	})
+	w.standBy(ctx, func(ctx context.Context) { p.run(ctx, c) })
 	return p, nil
 }
 
@@ -83,10 +65,7 @@ func (p *prober) run(ctx context.Context, c *device.Conn) {
 	defer c.Close()
 	for sleep(ctx, probeEvery) == nil {
 		took, err := p.publish(c)
-		p.mu.Lock()
-		p.times = append(p.times, took)
-		p.err = err
-		p.mu.Unlock()
+		p.add(took)
 		if err != nil {
 			p.world.result.problem("a bystander's connection ended: %v", err)
 			return
@@ -122,21 +101,4 @@ func (p *prober) publish(c *device.Conn) (time.Duration, error) {
 	r.Event, r.Seq = checker.Acked, device.SeqOf(pk)
 	p.journal.Add(r)
 	return time.Since(began), nil
-}
-
-// quantile returns the times since the last call, as their quantile q.
-func (p *prober) quantile(q float64) time.Duration {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	times := p.times
-	p.times = nil
-	return quantile(times, q)
-}
-
-func quantile(times []time.Duration, q float64) time.Duration {
-	if len(times) == 0 {
-		return 0
-	}
-	slices.Sort(times)
-	return times[min(len(times)-1, int(q*float64(len(times))))]
 }

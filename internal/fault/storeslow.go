@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/mochi-mqtt/server/v2/packets"
@@ -104,10 +103,7 @@ func (w *world) ask(ctx context.Context, mood string) {
 }
 
 // pinger is a bystander who only wants to know whether the server is there.
-type pinger struct {
-	mu    sync.Mutex
-	times []time.Duration
-}
+type pinger struct{ timings }
 
 // ping starts a pinger, which goes on until the world is settled.
 func (w *world) ping(ctx context.Context) (*pinger, error) {
@@ -115,19 +111,12 @@ func (w *world) ping(ctx context.Context) (*pinger, error) {
 	if err != nil {
 		return nil, err
 	}
-	token, err := w.rest.Token(ctx, s)
-	if err != nil {
-		return nil, err
-	}
-	c, _, err := device.Connect(ctx, w.server.MQTT(), device.Options{Version: device.MQTT5, ClientID: s.ClientID(), Password: token, CleanStart: true})
+	c, err := w.login(ctx, s)
 	if err != nil {
 		return nil, err
 	}
 	p := &pinger{}
-	ctx, stop := context.WithCancel(ctx)
-	ended := make(chan struct{})
-	w.devices.Go(func() {
-		defer close(ended)
+	w.standBy(ctx, func(ctx context.Context) {
 		defer c.Close()
 		for sleep(ctx, probeEvery) == nil {
 			if err := p.once(c); err != nil {
@@ -135,10 +124,6 @@ func (w *world) ping(ctx context.Context) (*pinger, error) {
 				return
 			}
 		}
-	})
-	w.bystanders = append(w.bystanders, func() {
-		stop()
-		<-ended
 	})
 	return p, nil
 }
@@ -158,17 +143,6 @@ func (p *pinger) once(c *device.Conn) error {
 	if pk.FixedHeader.Type != packets.Pingresp {
 		return fmt.Errorf("expected PINGRESP, got %s", packets.PacketNames[pk.FixedHeader.Type])
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.times = append(p.times, time.Since(began))
+	p.add(time.Since(began))
 	return nil
-}
-
-// quantile returns the times since the last call, as their quantile q.
-func (p *pinger) quantile(q float64) time.Duration {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	times := p.times
-	p.times = nil
-	return quantile(times, q)
 }
