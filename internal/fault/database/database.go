@@ -47,7 +47,7 @@ type Database struct {
 	binary, folder, addr string
 
 	cmd    *exec.Cmd
-	exited chan struct{} // closed when the process is gone and waited for
+	exited <-chan struct{} // closed when the process is gone and waited for
 	moods  io.WriteCloser
 	said   *bufio.Reader
 }
@@ -79,17 +79,8 @@ func (d *Database) Start(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("start the database: %w", err)
 	}
-	exited, failed := make(chan struct{}), make(chan error)
-	go func() {
-		defer close(exited)
-		defer leash.Hold(cmd)()
-		err := cmd.Start()
-		failed <- err
-		if err == nil {
-			_ = cmd.Wait() // a killed process is what we are here for
-		}
-	}()
-	if err := <-failed; err != nil {
+	exited, err := leash.Start(cmd)
+	if err != nil {
 		return fmt.Errorf("start the database: %w", err)
 	}
 	d.cmd, d.exited, d.moods, d.said = cmd, exited, moods, bufio.NewReader(said)

@@ -16,3 +16,19 @@ func Hold(cmd *exec.Cmd) (release func()) {
 	tie(cmd)
 	return runtime.UnlockOSThread
 }
+
+// Start starts cmd, held like that, and returns a channel that is closed when it has
+// ended. How it ended, its ProcessState tells then.
+func Start(cmd *exec.Cmd) (exited <-chan struct{}, err error) {
+	ended, started := make(chan struct{}), make(chan error)
+	go func() {
+		defer close(ended)
+		defer Hold(cmd)()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			_ = cmd.Wait()
+		}
+	}()
+	return ended, <-started
+}

@@ -61,7 +61,7 @@ type Server struct {
 	mu      sync.Mutex
 	cmd     *exec.Cmd
 	armed   []string
-	exited  chan struct{} // closed when the process is gone and waited for
+	exited  <-chan struct{} // closed when the process is gone and waited for
 	ready   time.Duration
 	started time.Time
 }
@@ -176,17 +176,8 @@ func (s *Server) Launch() error {
 	s.mu.Unlock()
 	cmd.Stderr = &s.stderr
 	started := time.Now()
-	exited, failed := make(chan struct{}), make(chan error)
-	go func() {
-		defer close(exited)
-		defer leash.Hold(cmd)()
-		err := cmd.Start()
-		failed <- err
-		if err == nil {
-			_ = cmd.Wait() // a killed process is what we are here for; ProcessState tells the rest
-		}
-	}()
-	if err := <-failed; err != nil {
+	exited, err := leash.Start(cmd)
+	if err != nil {
 		return fmt.Errorf("start server: %w", err)
 	}
 	s.mu.Lock()
@@ -281,7 +272,7 @@ func (s *Server) Stop(ctx context.Context) error {
 	return nil
 }
 
-func (s *Server) process() (*exec.Cmd, chan struct{}) {
+func (s *Server) process() (*exec.Cmd, <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.cmd, s.exited
