@@ -82,13 +82,17 @@ func (s *Store) readerAt(ctx context.Context, name string) (position int64, err 
 	return position, err
 }
 
+const readConversation = `SELECT ` + conversationColumns + ` FROM conversations WHERE site = ? AND id = ?`
+
 // Conversation returns a row of the projection; the zero value, without an
 // error, if there is none.
 func (s *Store) Conversation(ctx context.Context, site, id string) (c parley.Conversation, err error) {
 	if site == "" {
 		return c, fmt.Errorf("read conversation: %w", errEmptySite)
 	}
-	err = s.query(ctx, "read conversation", `SELECT `+conversationColumns+` FROM conversations WHERE site = ? AND id = ?`, []any{site, id}, func(rows *sql.Rows) error {
+	err = s.read(ctx, "read conversation", func(r *readers) (*sql.Rows, error) {
+		return r.conversation.QueryContext(ctx, site, id)
+	}, func(rows *sql.Rows) error {
 		return scanConversation(rows, &c)
 	})
 	if err != nil {

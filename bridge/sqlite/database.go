@@ -243,14 +243,14 @@ func (d *database) close() error {
 type readers struct {
 	pool, scrub                                                                               *sql.DB // scrub has one connection, which keeps no pages
 	after, before, head, first, byID, ids, edits, amendments, controls, sinceFirst, sinceNext *sql.Stmt
-	found                                                                                     *sql.Stmt
+	found, conversation                                                                       *sql.Stmt
 }
 
 // statements returns the queries with where their statements go.
 func (r *readers) statements() map[string]**sql.Stmt {
 	return map[string]**sql.Stmt{
 		readAfter: &r.after, readBefore: &r.before, readHead: &r.head, readFirst: &r.first, readByID: &r.byID, readIDs: &r.ids, readEdits: &r.edits,
-		readAmendments: &r.amendments, selectFound: &r.found,
+		readAmendments: &r.amendments, selectFound: &r.found, readConversation: &r.conversation,
 		readControls: &r.controls, readSince: &r.sinceFirst, readSinceEntry: &r.sinceNext,
 	}
 }

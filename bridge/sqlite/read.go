@@ -16,26 +16,30 @@ const (
 	sentColumns  = `e.seq, e.id, e.sender, e.device, e.role, e.type, e.body, e.at, e.count, e.digest`
 	entryColumns = sentColumns + `, e.redacted, e.sum`
 
+	// Of a bare parameter SQLite wants to know the value: it would prepare the statement
+	// anew for every one, which takes longer than reading a few entries.
+	limited = ` LIMIT ? + 0`
+
 	ofStream = ` FROM entries e WHERE e.stream = (SELECT id FROM streams WHERE name = ?)`
 
 	readByID   = `SELECT ` + entryColumns + ofStream + ` AND e.sender = ? AND e.id = ?`
 	readIDs    = `SELECT e.sender, e.id, e.seq` + ofStream + ` ORDER BY e.sender, e.id`
-	readAfter  = `SELECT ` + entryColumns + ofStream + ` AND e.seq > ? ORDER BY e.seq LIMIT ?`
-	readBefore = `SELECT ` + entryColumns + ofStream + ` AND e.seq < ? ORDER BY e.seq DESC LIMIT ?`
+	readAfter  = `SELECT ` + entryColumns + ofStream + ` AND e.seq > ? ORDER BY e.seq` + limited
+	readBefore = `SELECT ` + entryColumns + ofStream + ` AND e.seq < ? ORDER BY e.seq DESC` + limited
 	readEdits  = `SELECT e.seq` + ofStream + ` AND e.target = ? AND e.type = 'edit'`
 	readFirst  = `SELECT s.id, s.control, s.first, s.sum FROM streams s WHERE s.name = ?`
 	readHead   = `SELECT s.id, s.control, s.first, s.sum, ` + entryColumns + ` FROM streams s JOIN entries e ON e.stream = s.id
 		WHERE s.name = ? ORDER BY e.seq DESC LIMIT 1`
 
 	readSince = `SELECT s.name, ` + entryColumns + ` FROM entries e JOIN streams s ON s.id = e.stream
-		WHERE e.at >= ? ORDER BY e.at, e.stream, e.seq LIMIT ?`
+		WHERE e.at >= ? ORDER BY e.at, e.stream, e.seq` + limited
 	readSinceEntry = `SELECT s.name, ` + entryColumns + ` FROM entries e JOIN streams s ON s.id = e.stream
 		WHERE (e.at, e.stream, e.seq) > (?, (SELECT id FROM streams WHERE name = ?), ?) AND e.at >= ?
-		ORDER BY e.at, e.stream, e.seq LIMIT ?`
+		ORDER BY e.at, e.stream, e.seq` + limited
 )
 
 var readControls = `SELECT ` + entryColumns + ofStream + ` AND e.seq > ? AND e.type IN (` + quoted(parley.ControlTypes()) + `)
-	ORDER BY e.seq DESC LIMIT ?`
+	ORDER BY e.seq DESC` + limited
 
 // quoted returns types as a list of SQL.
 func quoted(types []parley.EntryType) string {
