@@ -118,6 +118,19 @@ func (a *archive) Close() error {
 	return errors.Join(a.Bridge.Close(), a.store.Close())
 }
 
+// Reopen closes both and opens them again.
+func (a *archive) Reopen(ctx context.Context) error {
+	if err := a.Close(); err != nil {
+		return err
+	}
+	again, err := openArchive(ctx, a.dir)
+	if err != nil {
+		return err
+	}
+	*a = *again
+	return nil
+}
+
 // Append appends as the bridge does after it has decided.
 func (a *archive) Append(ctx context.Context, stream parley.Stream, entries []parley.Entry, expect int64) ([]parley.Appended, error) {
 	return a.store.Append(ctx, stream, entries, expect)
