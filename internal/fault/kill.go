@@ -3,6 +3,9 @@ package fault
 import (
 	"context"
 	"fmt"
+	"os/exec"
+	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/parley-chat/parley/internal/fault/device"
@@ -31,19 +34,36 @@ var bothReaders = [...]device.Kind{device.Raw5, device.Paho}
 // killLoop ends the server with SIGKILL in each round and starts it again on
 // the same data; in one round of five it is killed once more while it starts.
 func killLoop(ctx context.Context, l *Lab) error {
-	return l.loop(ctx, func(ctx context.Context, w *world) error {
-		w.server.Kill()
-		if w.random.IntN(5) == 0 {
-			if err := w.server.Launch(); err != nil {
-				return err
-			}
-			if err := sleep(ctx, w.below(100*time.Millisecond)); err != nil {
-				return err
-			}
-			w.server.Kill()
+	return l.loop(ctx, server.Config{}, killAndStart)
+}
+
+func killAndStart(ctx context.Context, w *world) error {
+	w.server.Kill()
+	if w.random.IntN(5) == 0 {
+		if err := w.server.Launch(); err != nil {
+			return err
 		}
-		return w.restart(ctx)
-	})
+		if err := sleep(ctx, w.below(100*time.Millisecond)); err != nil {
+			return err
+		}
+		w.server.Kill()
+	}
+	return w.restart(ctx)
+}
+
+// killMillion is killLoop on a long history.
+func killMillion(ctx context.Context, l *Lab) error {
+	messages := 10_000
+	if l.Soak {
+		messages = 1_000_000
+	}
+	data := filepath.Join(l.Folder, "history")
+	fill := exec.CommandContext(ctx, l.Binary, "bench", "fill", "--data", data, "--messages", strconv.Itoa(messages))
+	if out, err := fill.CombinedOutput(); err != nil {
+		return fmt.Errorf("write %d messages: %w: %s", messages, err, out)
+	}
+	l.result.count("messages before", messages)
+	return l.loop(ctx, server.Config{Data: data}, killAndStart)
 }
 
 // restart starts the server and measures how long that takes.
@@ -57,8 +77,8 @@ func (w *world) restart(ctx context.Context) error {
 
 // loop does something bad again and again while visitors write and an agent's
 // two devices read.
-func (l *Lab) loop(ctx context.Context, harm func(context.Context, *world) error) error {
-	return l.within(ctx, server.Config{}, func(ctx context.Context, w *world) error {
+func (l *Lab) loop(ctx context.Context, config server.Config, harm func(context.Context, *world) error) error {
+	return l.within(ctx, config, func(ctx context.Context, w *world) error {
 		if err := w.crew(ctx, bothReaders[:], everyKind[:], 50); err != nil {
 			return fmt.Errorf("set up: %w", err)
 		}
@@ -80,7 +100,7 @@ func (l *Lab) loop(ctx context.Context, harm func(context.Context, *world) error
 // connections are reset, reset right behind a PUBLISH, reset in the middle of a
 // packet, or frozen for a moment.
 func cutLoop(ctx context.Context, l *Lab) error {
-	return l.loop(ctx, func(ctx context.Context, w *world) error {
+	return l.loop(ctx, server.Config{}, func(ctx context.Context, w *world) error {
 		if w.random.IntN(2) == 0 {
 			w.web.Cut()
 		}

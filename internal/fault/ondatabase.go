@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/parley-chat/parley/internal/fault/database"
+	"github.com/parley-chat/parley/internal/fault/server"
 )
 
 // onDatabase makes a row with servers that have their store in a database of MongoDB's
@@ -26,7 +27,7 @@ func onDatabase(run func(context.Context, *Lab) error) func(context.Context, *La
 // storeKill kills the database, the server or both in each round, and starts in any
 // order what is gone.
 func storeKill(ctx context.Context, l *Lab) error {
-	return l.loop(ctx, func(ctx context.Context, w *world) error {
+	return l.loop(ctx, server.Config{}, func(ctx context.Context, w *world) error {
 		both := w.random.IntN(3)
 		if both > 0 {
 			w.server.Kill()
@@ -80,7 +81,7 @@ func storeErrors(ctx context.Context, l *Lab) error {
 	if err := l.store.Turn("stumble 0.1"); err != nil {
 		return err
 	}
-	return l.loop(ctx, func(ctx context.Context, w *world) error {
+	return l.loop(ctx, server.Config{}, func(ctx context.Context, w *world) error {
 		return w.drain(ctx)
 	})
 }
