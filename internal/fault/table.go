@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// write writes the table of what has been run so far, if a file is named. Rows
-// that stand in it already, of the same commit and machine, stay unless they have
-// been run again.
+// write writes the table of what has been run so far, if a file is named. Rows that
+// stand in it already, of the same machine, stay until they are run again: each tells
+// of which commit it is.
 func (s *Session) write(results []*Result) error {
 	if s.Results == "" {
 		return nil
@@ -27,20 +27,21 @@ Written by ` + "`make soak`" + `, which runs ` + "`parley fault`" + `: real serv
 what senders and devices wrote down and what REST returns (and the server to a fresh device: users' events).
 *Messages* are acknowledged ones; what else was acknowledged is in the next column. Lost, doubled, reordered and
 other (gaps, changed, unexplained, rows' own findings) must be 0. A limit is in brackets; what is beyond it is in
-bold. A seed repeats the choices of a row: ` + "`parley fault ROW --seed SEED`" + `.
+bold. A seed repeats the choices of a row: ` + "`parley fault ROW --seed SEED`" + `. The last column tells when it was run, and
+of which commit.
 
 `)
-	where := fmt.Sprintf("%s, commit %s, %s.\n\n", time.Now().UTC().Format(time.DateOnly), or(s.Commit, "unknown"), machine())
-	b.WriteString(where)
-	b.WriteString("| row | fault | rounds | messages | marks, registers, edits | lost | doubled | reordered | other | measured | took | seed |\n" +
-		"|---|---|---:|---:|---:|---:|---:|---:|---:|---|---:|---|\n")
-	lines := linesOf(s.Results, where)
+	b.WriteString(machine() + ".\n\n")
+	b.WriteString("| row | fault | rounds | messages | marks, registers, edits | lost | doubled | reordered | other | measured | took | seed | of |\n" +
+		"|---|---|---:|---:|---:|---:|---:|---:|---:|---|---:|---|---|\n")
+	of := fmt.Sprintf("%s, commit %s", time.Now().UTC().Format(time.DateOnly), or(s.Commit, "unknown"))
+	lines := linesOf(s.Results)
 	for _, r := range results {
-		lines[r.Row.Name] = r.row()
+		lines[r.Row.Name] = r.row(of)
 		if len(r.samples) == 0 {
 			continue
 		}
-		if err := r.writeHours(s.Results, where); err != nil {
+		if err := r.writeHours(s.Results, fmt.Sprintf("%s, %s.\n\n", of, machine())); err != nil {
 			return err
 		}
 	}
@@ -61,12 +62,12 @@ bold. A seed repeats the choices of a row: ` + "`parley fault ROW --seed SEED`" 
 	return nil
 }
 
-// linesOf returns the lines of the table in a file, by row, if it was made where
-// and when that line says.
-func linesOf(file, where string) map[string]string {
+// linesOf returns the lines of the table in a file, by row, if it was made on this
+// machine.
+func linesOf(file string) map[string]string {
 	lines := map[string]string{}
 	data, err := os.ReadFile(file)
-	if err != nil || !strings.Contains(string(data), where) {
+	if err != nil || !strings.Contains(string(data), "\n"+machine()+".\n") {
 		return lines
 	}
 	for line := range strings.Lines(string(data)) {
@@ -80,8 +81,8 @@ func linesOf(file, where string) map[string]string {
 // cell returns the n-th cell of a table's line, the first being 1.
 func cell(line string, n int) string { return strings.TrimSpace(strings.Split(line, "|")[n]) }
 
-// row is the result as a row of the table.
-func (r *Result) row() string {
+// row is the result as a row of the table, of a day and commit.
+func (r *Result) row(of string) string {
 	c := r.Report
 	var measured []string
 	for _, f := range r.Figures() {
@@ -92,9 +93,9 @@ func (r *Result) row() string {
 			measured = append(measured, "**found: "+inCell(finding)+"**")
 		}
 	}
-	return fmt.Sprintf("| %s | %s | %d | %d | %d, %d, %d | %d | %d | %d | %d | %s | %.0f s | `%#x` |\n",
+	return fmt.Sprintf("| %s | %s | %d | %d | %d, %d, %d | %d | %d | %d | %d | %s | %.0f s | `%#x` | %s |\n",
 		r.Row.Name, r.Row.Fault, r.Rounds, c.Acked, c.Marks, c.Registers, c.Edits, c.Lost, c.Doubled, c.Reordered,
-		c.Gaps+c.Changed+c.Unexplained+len(r.Problems()), strings.Join(measured, ", "), r.Took.Seconds(), r.Seed)
+		c.Gaps+c.Changed+c.Unexplained+len(r.Problems()), strings.Join(measured, ", "), r.Took.Seconds(), r.Seed, of)
 }
 
 // findingsTold is how many findings stand in the table: so that nobody has to find out
