@@ -34,24 +34,28 @@ var bothReaders = [...]device.Kind{device.Raw5, device.Paho}
 // killLoop ends the server with SIGKILL in each round and starts it again on
 // the same data; in one round of five it is killed once more while it starts.
 func killLoop(ctx context.Context, l *Lab) error {
-	return l.loop(ctx, server.Config{}, killAndStart)
+	return l.loop(ctx, server.Config{}, killAndStart(readyLimit))
 }
 
-func killAndStart(ctx context.Context, w *world) error {
-	w.server.Kill()
-	if w.random.IntN(5) == 0 {
-		if err := w.server.Launch(); err != nil {
-			return err
-		}
-		if err := sleep(ctx, w.below(100*time.Millisecond)); err != nil {
-			return err
-		}
+// killAndStart returns what kills a server and starts it again, in a time.
+func killAndStart(limit time.Duration) func(context.Context, *world) error {
+	return func(ctx context.Context, w *world) error {
 		w.server.Kill()
+		if w.random.IntN(5) == 0 {
+			if err := w.server.Launch(); err != nil {
+				return err
+			}
+			if err := sleep(ctx, w.below(100*time.Millisecond)); err != nil {
+				return err
+			}
+			w.server.Kill()
+		}
+		return w.restartWithin(ctx, limit)
 	}
-	return w.restart(ctx)
 }
 
-// killMillion is killLoop on a long history.
+// killMillion is killLoop on a history that has been written in its last ten minutes,
+// which a server that starts looks through once more.
 func killMillion(ctx context.Context, l *Lab) error {
 	messages := 10_000
 	if l.Soak {
@@ -63,15 +67,20 @@ func killMillion(ctx context.Context, l *Lab) error {
 		return fmt.Errorf("write %d messages: %w: %s", messages, err, out)
 	}
 	l.result.count("messages before", messages)
-	return l.loop(ctx, server.Config{Data: data}, killAndStart)
+	return l.loop(ctx, server.Config{Data: data}, killAndStart(30*time.Second))
 }
 
+// readyLimit is how long a server may take to be ready.
+const readyLimit = 5 * time.Second
+
 // restart starts the server and measures how long that takes.
-func (w *world) restart(ctx context.Context) error {
+func (w *world) restart(ctx context.Context) error { return w.restartWithin(ctx, readyLimit) }
+
+func (w *world) restartWithin(ctx context.Context, limit time.Duration) error {
 	if err := w.server.Start(ctx); err != nil {
 		return err
 	}
-	w.result.took("ready max", w.server.ReadyIn(), 5*time.Second)
+	w.result.took("ready max", w.server.ReadyIn(), limit)
 	return nil
 }
 

@@ -49,7 +49,7 @@ func (r *Result) markdown(plot string) string {
 	r.row(&b, "on the disk", func(s Stage) string { return fmt.Sprintf("%.0f MB", float64(s.Bytes)/1e6) })
 	r.row(&b, "appended in", func(s Stage) string { return fmt.Sprintf("%.1f s", s.Filled.Seconds()) })
 	r.row(&b, "all found after another", func(s Stage) string { return fmt.Sprintf("%.1f s", s.Indexed.Seconds()) })
-	r.row(&b, "closed and opened again in", func(s Stage) string { return fmt.Sprintf("%.2f s", s.Reopened.Seconds()) })
+	r.row(&b, "closed and opened again (what is newer than ten minutes is looked through) in", func(s Stage) string { return fmt.Sprintf("%.2f s", s.Reopened.Seconds()) })
 	last := r.Stages[len(r.Stages)-1]
 	for i, m := range last.Measures {
 		fmt.Fprintf(&b, "| %s (≤ %d ms) |", m.Name, m.Limit.Milliseconds())
