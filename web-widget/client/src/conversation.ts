@@ -133,11 +133,15 @@ export class Conversation {
     if (this.#loadingOlder || !this.hasOlder || oldest === undefined) return;
     this.#loadingOlder = true;
     try {
-      const page = await this.#page(`before=${oldest}&limit=${pageSize}`);
-      this.#advance(prepend(this.#log, page));
+      this.join(await this.#page(`before=${oldest}&limit=${pageSize}`));
     } finally {
       this.#loadingOlder = false;
     }
+  }
+
+  /** For a passage: what stands right before the oldest entry here. */
+  join(page: Page): void {
+    this.#advance(prepend(this.#log, page));
   }
 
   /** For the client: a delivery. */

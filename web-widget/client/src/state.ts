@@ -66,7 +66,7 @@ export function decodeState(value: unknown): State {
   };
 }
 
-function decodePerson(value: unknown): Person {
+export function decodePerson(value: unknown): Person {
   const from = object(value);
   return { id: field.text(from, "id"), name: field.text(from, "name", "") };
 }

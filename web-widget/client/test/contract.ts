@@ -3,6 +3,7 @@
 
 import type { Entry, Page } from "../src/entry";
 import type { Code } from "../src/errors";
+import type { Found, Hit, Piece } from "../src/search";
 import type { State, StatePage } from "../src/state";
 import type { components, paths } from "./openapi";
 
@@ -16,6 +17,9 @@ export const reads = {
   page: (from: Schemas["EntryPage"]): Omit<Page, "entries"> => from,
   /** Edits and deletes from outside the page. What we hold goes up to the newest entry, so that it has them. */
   amendment: (from: Schemas["EntryPage"]["amendments"][number]): Omit<Entry, "device"> => from,
+  found: (from: Schemas["SearchPage"]): Omit<Found, "hits" | "nextCursor"> => from,
+  hit: (from: Schemas["SearchHit"]): Omit<Hit, "snippet"> => from,
+  piece: (from: Schemas["SnippetPiece"]): Pick<Piece, "text"> => from,
   code: (from: Schemas["Problem"]["code"]): Code => from,
 };
 
@@ -37,6 +41,7 @@ export type Called = [
   paths["/v1/conversations/{id}/claim"]["post"],
   paths["/v1/conversations/{id}/close"]["post"],
   paths["/v1/conversations/{id}/messages"]["get"],
+  paths["/v1/search"]["get"],
 ];
 
 /** What the client sends is what the contract asks for. */

@@ -1,5 +1,6 @@
-import { ParleyError, type Client, type Code, type ConnectionState, type Conversation, type Item, type Session, type State } from "@parley-chat/client";
+import { ParleyError, type Client, type Code, type ConnectionState, type Conversation, type Session, type State } from "@parley-chat/client";
 import { computed, onUnmounted, shallowRef, type ComputedRef, type ShallowRef } from "vue";
+import { useCurrent, type Current } from "./current";
 import type { Settings } from "./settings";
 
 /** A conversation as the list shows it. */
@@ -12,17 +13,6 @@ export interface Listed {
   readonly marked: boolean;
 }
 
-/** The conversation that is open on the desk. */
-export interface Current {
-  readonly conversation: Conversation;
-  readonly state: State | undefined;
-  readonly items: readonly Item[];
-  readonly loaded: boolean;
-  readonly hasOlder: boolean;
-  readonly first: number;
-  readonly error: Code | undefined;
-}
-
 export interface Desk {
   readonly connection: ShallowRef<ConnectionState>;
   readonly session: ShallowRef<Session | undefined>;
@@ -32,7 +22,8 @@ export interface Desk {
   readonly current: ShallowRef<Current | undefined>;
   /** Why the last attempt on the open conversation has failed, until something has happened in it since. */
   readonly problem: ComputedRef<Code | undefined>;
-  open(id: string | undefined): void;
+  /** Opens a conversation at its newest messages, or at the one with this seq. */
+  open(id: string | undefined, seq?: number): void;
   claim(): Promise<void>;
   close(): Promise<void>;
   /** The problem has been read. */
@@ -56,7 +47,7 @@ export function useDesk(client: Client, settings: Settings): Desk {
   const session = shallowRef(client.session);
   const states = shallowRef<State[]>([]);
   const stops: Array<() => void> = [];
-  const { current, open } = useCurrent(client, stops);
+  const { current, open, look } = useCurrent(client, stops);
 
   const lists = computed(() => {
     const me = session.value?.user;
@@ -80,7 +71,7 @@ export function useDesk(client: Client, settings: Settings): Desk {
     client.on("state", (state) => (connection.value = state)),
     client.on("session", (value) => (session.value = value)),
     client.on("conversations", soon(list, stops)),
-    followPage(client, () => look(current.value?.conversation)),
+    followPage(client, look),
   );
   list();
   onUnmounted(() => stops.forEach((stop) => stop()));
@@ -94,9 +85,9 @@ export function useDesk(client: Client, settings: Settings): Desk {
     queue: computed(() => lists.value.queue),
     others: computed(() => lists.value.others),
     dismiss,
-    open(id) {
+    open(id, seq) {
       if (id && id !== current.value?.conversation.id) settings.put("unread", id, false);
-      open(id);
+      open(id, seq);
     },
     claim: () => attempt((id) => client.claim(id)),
     close: () => attempt((id) => client.close(id)),
@@ -150,34 +141,6 @@ function useAttempts(client: Client, current: ShallowRef<Current | undefined>): 
     }
   };
   return { problem, attempt, dismiss: () => void (failure.value = undefined) };
-}
-
-/** The one conversation that is open, kept in step while it is. */
-function useCurrent(client: Client, stops: Array<() => void>): { current: ShallowRef<Current | undefined>; open(id: string | undefined): void } {
-  const current = shallowRef<Current>();
-  let stop = (): void => {};
-  const open = (id: string | undefined): void => {
-    const before = current.value?.conversation.id;
-    if (id === before) return;
-    stop();
-    if (before) client.release(before);
-    if (!id) return void (current.value = undefined);
-    const conversation = client.conversation(id);
-    const show = (): void => {
-      const { state, loaded, hasOlder, first, error } = conversation;
-      current.value = { conversation, state, items: conversation.items(), loaded, hasOlder, first, error: error?.code };
-      look(conversation);
-    };
-    stop = conversation.subscribe(show);
-    show();
-  };
-  stops.push(() => stop());
-  return { current, open };
-}
-
-/** Somebody reads what is open on a page that can be seen and has the focus. */
-function look(conversation: Conversation | undefined): void {
-  if (document.visibilityState === "visible" && document.hasFocus()) conversation?.read();
 }
 
 /** Every sign that the network may be back or that somebody looks again. */

@@ -1,90 +1,8 @@
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { createApp, nextTick, type App as VueApp } from "vue";
-import { makeDraft } from "../../client/src/draft";
-import { FakeServer } from "../../client/test/fake/server";
+import { beforeEach, describe, expect, it, vi } from "vitest";
 import { stored } from "../../client/test/fake/world";
-import App from "../src/App.vue";
+import { ask, badges, bubbles, choose, closeLast, fill, find, freshWorld, lists, page, pass, press, server, signIn, visitor, write } from "./page";
 
-let server: FakeServer;
-let apps: Array<{ app: VueApp; root: HTMLElement }> = [];
-
-/** Opens the page. Two pages of a test are two windows of one browser. */
-function page(): HTMLElement {
-  const root = document.createElement("div");
-  document.body.append(root);
-  const app = createApp(App, { network: { webSocket: server.socket, fetch: server.fetch } });
-  app.mount(root);
-  apps.push({ app, root });
-  return root;
-}
-
-async function pass(ms: number): Promise<void> {
-  await vi.advanceTimersByTimeAsync(ms);
-  await nextTick();
-}
-
-function find<T extends HTMLElement>(root: HTMLElement, selector: string, type: new () => T): T {
-  const found = root.querySelector(selector);
-  if (!(found instanceof type)) throw new Error(`no ${selector} in ${root.textContent}`);
-  return found;
-}
-
-function press(root: HTMLElement, label: string): void {
-  const button = [...root.querySelectorAll("button")].find((b) => b.textContent?.includes(label));
-  if (!button) throw new Error(`no button ${label} in ${root.textContent}`);
-  button.click();
-}
-
-/** Chooses a conversation. The test's DOM changes the address without telling. */
-function choose(root: HTMLElement, name: string): void {
-  press(root, name);
-  dispatchEvent(new Event("hashchange"));
-}
-
-function fill(root: HTMLElement, selector: string, value: string): void {
-  const input = root.querySelector(selector);
-  if (!(input instanceof HTMLInputElement || input instanceof HTMLTextAreaElement)) throw new Error(`no ${selector}`);
-  input.value = value;
-  input.dispatchEvent(new Event("input"));
-}
-
-async function signIn(root: HTMLElement, name = "li", password = "secret"): Promise<void> {
-  fill(root, "[name=site]", server.site);
-  fill(root, "[name=email]", `${name}@example.org`);
-  fill(root, "[name=password]", password);
-  find(root, "form", HTMLFormElement).dispatchEvent(new Event("submit"));
-  await pass(200);
-}
-
-async function write(root: HTMLElement, text: string, key: KeyboardEventInit = {}): Promise<void> {
-  fill(root, "textarea", text);
-  await nextTick();
-  find(root, "textarea", HTMLTextAreaElement).dispatchEvent(new KeyboardEvent("keydown", { key: "Enter", cancelable: true, ...key }));
-  await pass(200);
-}
-
-const visitor = { user: "vis_ann", device: "dev_v", role: "visitor", name: "Ann" };
-const ask = (id: string, text: string): unknown => server.store.record(id, visitor, makeDraft(`msg_${id}_${text}`, "text", text));
-const bubbles = (root: HTMLElement): string[] => [...root.querySelectorAll(".bubble")].map((b) => b.lastChild?.textContent ?? "");
-const badges = (root: HTMLElement): string[] => [...root.querySelectorAll(".badge")].map((b) => b.textContent ?? "");
-const lists = (root: HTMLElement): string[] => [...root.querySelectorAll(".lists section")].map((s) => [...s.querySelectorAll(".who")].map((w) => w.textContent).join(","));
-
-beforeEach(() => {
-  vi.useFakeTimers();
-  server = new FakeServer();
-});
-
-afterEach(() => {
-  for (const { app, root } of apps) {
-    app.unmount();
-    root.remove();
-  }
-  apps = [];
-  location.hash = "";
-  sessionStorage.clear();
-  localStorage.clear();
-  vi.useRealTimers();
-});
+freshWorld();
 
 describe("the agent page", () => {
   it("says when the password is wrong, and lets in with the right one", async () => {
@@ -170,8 +88,7 @@ describe("the agent page", () => {
     await pass(200);
     fill(root, "textarea", "half a sent");
     await pass(20);
-    apps.pop()?.app.unmount();
-    root.remove();
+    closeLast();
     const again = page();
     await pass(400);
     expect(find(again, "textarea", HTMLTextAreaElement).value).toBe("half a sent");
@@ -209,8 +126,7 @@ describe("the agent page", () => {
     await pass(200);
     choose(root, "Ann");
     await pass(200);
-    apps.pop()?.app.unmount();
-    root.remove();
+    closeLast();
     const again = page();
     await pass(400);
     expect(bubbles(again)).toEqual(["hello"]);

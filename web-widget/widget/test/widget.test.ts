@@ -82,6 +82,29 @@ afterEach(() => {
 });
 
 describe("the widget", () => {
+  it.each([
+    ["en", "Earlier messages are no longer available"],
+    ["zh", "更早的消息已不再保留"],
+  ])("says where history starts, when its beginning was removed (%s)", async (locale, words) => {
+    const { chat, local } = widget();
+    chat.send("m1");
+    await pass(500);
+    const { id } = chat.conversation;
+    const ann = { user: chat.client.session?.user ?? "", device: "dev_o", role: "visitor", name: "" };
+    chat.client.stop();
+    for (let n = 2; n <= 65; n++) server.store.record(id, ann, makeDraft(`msg_early_${n}`, "text", `m${n}`));
+    const c = server.store.conversations.get(id);
+    if (c) c.first = 12;
+    const again = widget(local, memoryStorage(), locale);
+    again.chat.show(true);
+    await pass(1000);
+    const top = (): string => again.root.querySelector(".list")?.firstElementChild?.textContent ?? "";
+    expect(top()).not.toBe(words);
+    find(again.root, ".older", HTMLButtonElement).click();
+    await pass(500);
+    expect([top(), bubbles(again.root)[0]]).toEqual([words, "m11"]);
+  });
+
   it("costs the server nothing until it is opened", async () => {
     const { page } = widget();
     await pass(5000);

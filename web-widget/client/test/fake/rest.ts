@@ -1,5 +1,7 @@
 // The REST half of the fake server.
 
+import { isChange } from "../../src/changes";
+import type { Entry } from "../../src/entry";
 import { field, object, parseJson, type JsonObject } from "../../src/json";
 import type { Device, FakeServer } from "./server";
 import type { Stored } from "./store";
@@ -34,6 +36,7 @@ export class Rest {
     const device = this.server.deviceOf(authorization.replace("Bearer ", ""));
     if (!device) return problem(401, "unauthenticated");
     if (pathname === "/v1/me/registers") return method === "GET" ? this.registers(device) : this.set(device, json);
+    if (pathname === "/v1/search") return this.search(device, searchParams);
     if (pathname === "/v1/conversations") return this.list(device, searchParams);
     const [, id = "", what] = /^\/v1\/conversations\/([\w-]+)\/?(\w*)$/.exec(pathname) ?? [];
     const c = this.server.store.conversations.get(id);
@@ -125,10 +128,34 @@ export class Rest {
 
   private messages(c: Stored, query: URLSearchParams): Reply {
     const limit = Number(query.get("limit") ?? 50);
-    const after = query.get("after");
-    const before = Number(query.get("before") ?? Infinity);
-    const entries =
-      after === null ? c.entries.filter((e) => e.seq < before).slice(-limit) : c.entries.filter((e) => e.seq > Number(after)).slice(0, limit);
-    return { status: 200, json: { epoch: this.server.store.epoch, head: c.entries.length, first: 1, entries } };
+    const all = c.entries.filter((e) => e.seq >= c.first);
+    const number = (name: string): number | undefined => (query.has(name) ? Number(query.get(name)) : undefined);
+    const [after, before, around] = [number("after"), number("before"), number("around")];
+    const start = after !== undefined ? all.findIndex((e) => e.seq > after) : around !== undefined ? Math.max(0, around - c.first - limit / 2) : undefined;
+    const entries = start === undefined ? all.filter((e) => e.seq < (before ?? Infinity)).slice(-limit) : start < 0 ? [] : all.slice(start, start + limit);
+    const amendments = c.entries.filter((e) => isChange(e) && entries.some(({ seq }) => seq === e.body["seq"]));
+    return { status: 200, json: { epoch: this.server.store.epoch, head: c.entries.length, first: c.first, entries, amendments } };
   }
+
+  /** Finds every message that has the words as they are, whatever their case. */
+  private search(device: Device, query: URLSearchParams): Reply {
+    const { store } = this.server;
+    const words = (query.get("q") ?? "").toLowerCase();
+    const from = Number(query.get("cursor") ?? 0);
+    const to = from + Number(query.get("limit") ?? 20);
+    const all = [...store.conversations.values()].filter((c) => store.sees(c, device)).flatMap((c) => c.entries.filter((e) => textIn(e).toLowerCase().includes(words)).map((e) => hitOf(c, e, words)));
+    const hits = all.sort((a, b) => b.at - a.at);
+    return { status: 200, json: { epoch: store.epoch, hits: hits.slice(from, to), partial: false, indexing: false, ...(to < hits.length && { nextCursor: String(to) }) } };
+  }
+}
+
+const textIn = ({ type, body }: Entry): string => (type === "text" ? String(body["text"] ?? "") : "");
+
+function hitOf({ id, visitor }: Stored, entry: Entry, words: string): JsonObject & { at: number } {
+  const { seq, sender, role, type, at } = entry;
+  const text = textIn(entry);
+  const found = text.toLowerCase().indexOf(words);
+  const end = found + words.length;
+  const snippet = [{ text: text.slice(0, found) }, { text: text.slice(found, end), hit: true }, { text: text.slice(end) }].filter((piece) => piece.text !== "");
+  return { conversation: id, visitor: { id: visitor.user, name: visitor.name }, in: "messages", seq, sender, role, type, at, edited: false, snippet };
 }

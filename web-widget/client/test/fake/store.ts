@@ -19,6 +19,8 @@ export interface Stored {
   assignee: Identity | undefined;
   status: Status;
   entries: Entry[];
+  /** Where its history begins. */
+  first: number;
   marks: Map<string, Mark>;
   agentRead: number;
 }
@@ -156,7 +158,7 @@ export class Store {
       conversation: c.id,
       epoch: this.epoch,
       head: c.entries.length,
-      first: 1,
+      first: c.first,
       count: last?.count ?? 0,
       status: c.status,
       visitor: { id: c.visitor.user, name: c.visitor.name },
@@ -183,7 +185,7 @@ export class Store {
 
   private open(id: string, by: Identity): Stored | undefined {
     if (by.role !== "visitor") return undefined;
-    const c: Stored = { id, visitor: by, assignee: undefined, status: "queued", entries: [], marks: new Map(), agentRead: 0 };
+    const c: Stored = { id, visitor: by, assignee: undefined, status: "queued", entries: [], first: 1, marks: new Map(), agentRead: 0 };
     this.conversations.set(id, c);
     this.system(c, "opened", { visitor: by.user, name: by.name });
     return c;

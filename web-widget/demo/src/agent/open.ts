@@ -7,7 +7,7 @@ const retryAfter = 500;
 /** Opens what was open here before, and keeps it for the next time. Resolves when that is decided. */
 export async function keepOpen(client: Client, local: ReturnType<typeof webStorage>, key: string): Promise<void> {
   const before = local.get(key);
-  addEventListener("hashchange", () => local.set(key, location.hash.slice(1)));
+  addEventListener("hashchange", () => local.set(key, /^#([\w-]+)/.exec(location.hash)?.[1] ?? ""));
   await listed(client);
   if (before && !location.hash && client.conversations.has(before)) location.hash = before;
 }
