@@ -22,9 +22,13 @@ func TestMain(m *testing.M) {
 		}
 		return mongo.Open(ctx, mongo.Options{URI: string(uri), NoProbe: true, Attempt: 20 * time.Second, Patience: time.Minute})
 	})
-	// The server goes through everything it has for each of their reads.
-	if err := flag.Set("rapid.checks", strconv.Itoa(10*storetest.Scale())); err != nil {
-		panic(err)
+	for name, value := range map[string]string{
+		"rapid.checks":  strconv.Itoa(10 * storetest.Scale()), // the server goes through everything it has for each of their reads
+		"test.parallel": "6",                                  // mostly they wait for what hangs
+	} {
+		if err := flag.Set(name, value); err != nil {
+			panic(err)
+		}
 	}
 	os.Exit(m.Run())
 }
