@@ -45,7 +45,11 @@ func (b *Bridge) Search(ctx context.Context, who parley.Identity, r parley.Searc
 	}
 	defer leave()
 	b.stats.searches.Add(1)
-	if err := f.run(limited); err != nil && (limited.Err() == nil || ctx.Err() != nil) {
+	err = f.run(limited)
+	if err != nil && limited.Err() != nil && ctx.Err() == nil {
+		err = f.outOfTime(ctx)
+	}
+	if err != nil {
 		return parley.SearchPage{}, fmt.Errorf("search: %w", err)
 	}
 	if err := f.checkAgain(ctx); err != nil {
@@ -70,6 +74,7 @@ type finding struct {
 	page   parley.SearchPage
 	last   Place // of the last hit, or where the search began
 	passed Place // what was looked at last
+	looked bool  // at anything
 }
 
 func newFinding(b *Bridge, who parley.Identity, r parley.SearchRequest) (*finding, error) {
@@ -135,7 +140,7 @@ func (f *finding) run(ctx context.Context) error {
 			if err := f.look(ctx, d); err != nil {
 				return f.cut(err)
 			}
-			f.passed = d.Place
+			f.passed, f.looked = d.Place, true
 			if len(f.page.Hits) == f.limit {
 				f.page.Next = formatPlace(f.last)
 				return nil
@@ -144,6 +149,16 @@ func (f *finding) run(ctx context.Context) error {
 		f.query.Before, more = f.passed, len(found) == f.query.Limit
 	}
 	return nil
+}
+
+// outOfTime lets a search that has taken too long end with a page that is partial.
+// One that has come across nothing fails if the store is away: its page would send
+// the reader to the next one for ever.
+func (f *finding) outOfTime(ctx context.Context) error {
+	if f.looked {
+		return nil
+	}
+	return f.store.Ready(ctx)
 }
 
 // settle lets what was acknowledged become findable, and what was decided be

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -18,6 +19,14 @@ type held struct {
 	*sqlite.Store
 	entered chan struct{}
 	release chan struct{}
+	away    *atomic.Bool // whether it says that it cannot write
+}
+
+func (h held) Ready(ctx context.Context) error {
+	if h.away.Load() {
+		return parley.Errorf(parley.CodeUnavailable, "away")
+	}
+	return h.Store.Ready(ctx)
 }
 
 func (h held) FindDocuments(ctx context.Context, q bridge.DocumentQuery) ([]bridge.Found, error) {
@@ -35,7 +44,7 @@ func holding(t *testing.T, limit time.Duration) (held, *bridge.Bridge) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := held{store, make(chan struct{}, 100), make(chan struct{})}
+	h := held{store, make(chan struct{}, 100), make(chan struct{}), new(atomic.Bool)}
 	b, err := bridge.New(t.Context(), h, bridge.Options{SearchTime: limit})
 	if err != nil {
 		t.Fatal(err)
@@ -125,6 +134,19 @@ func TestSearchIsCutOff(t *testing.T) {
 	cancel()
 	if _, err := b.Search(ctx, ann, looking("text")); err == nil {
 		t.Error("nobody waits for a search, and it is answered")
+	}
+}
+
+// A search that came across nothing, because the store is away, says so.
+func TestSearchWhileTheStoreIsAway(t *testing.T) {
+	h, b := holding(t, 100*time.Millisecond)
+	h.away.Store(true)
+	_, err := b.Search(t.Context(), ann, looking("text"))
+	expectCode(t, err, parley.CodeUnavailable)
+	h.away.Store(false)
+	close(h.release)
+	if page, err := b.Search(t.Context(), ann, looking("text")); err != nil || len(page.Hits) != 1 {
+		t.Errorf("%+v, %v", page, err)
 	}
 }
 
