@@ -85,6 +85,8 @@ func explain(err error, uri string) error {
 		return fmt.Errorf("the host name in the address is not known: %w", clean)
 	case has("connection refused"):
 		return fmt.Errorf("nothing listens at the address; is MongoDB running, and is the port right?: %w", clean)
+	case has("length of read message too large", "malformed message length", "incorrect length", "unknown opcode"):
+		return fmt.Errorf("what listens at the address is no MongoDB; is the port right?: %w", clean)
 	case has("EOF", "connection reset", "unexpected message"):
 		return fmt.Errorf("the server hangs up; if it wants TLS, add tls=true to the address: %w", clean)
 	case has("ReplicaSetNoPrimary"):

@@ -15,7 +15,7 @@ import (
 
 // unavailable returns a temporary error: nothing was written.
 func unavailable(cause error) error {
-	return fmt.Errorf("%w: %w", parley.Errorf(parley.CodeUnavailable, "the server cannot store this right now; send it again"), cause)
+	return fmt.Errorf("%w: %w", parley.Errorf(parley.CodeUnavailable, "the store does not answer right now; try again"), cause)
 }
 
 // unknown returns a temporary error after which the writes may be there or not.

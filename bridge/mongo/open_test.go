@@ -39,6 +39,7 @@ func TestOpenExplains(t *testing.T) {
 		want   string
 	}{
 		"nothing listens":        {uri: "mongodb://" + unused(t), want: "nothing listens"},
+		"a web server listens":   {uri: "mongodb://" + web(t), want: "no MongoDB"},
 		"no such host":           {uri: "mongodb://nowhere.invalid", want: "host name"},
 		"not an address":         {uri: "mongodb://ann:s3cr%t@db:port/x", want: "must be written as %"},
 		"another scheme":         {uri: "http://ann:s3cret@db", want: "not one of MongoDB's"},
@@ -87,6 +88,28 @@ func unused(t *testing.T) string {
 		t.Fatal(err)
 	}
 	defer listener.Close()
+	return listener.Addr().String()
+}
+
+// web returns the address of a server that answers what it does not understand in HTTP.
+func web(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = conn.Write([]byte("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n"))
+			_, _ = conn.Read(make([]byte, 1000))
+			_ = conn.Close()
+		}
+	}()
 	return listener.Addr().String()
 }
 
