@@ -27,6 +27,7 @@ type config struct {
 	Store     string `env:"PARLEY_STORE"` // may hold a password: never logged
 	StoreFile string `env:"PARLEY_STORE_FILE"`
 	Data      string `env:"PARLEY_DATA"`
+	flagged   bool   // whether a flag says where the store is
 	trusting  bool   // whether a server is not tested before it is trusted; only tests of this package do
 
 	HTTP    string `env:"PARLEY_HTTP"`    // address of REST, web files and MQTT over WebSocket
@@ -79,10 +80,9 @@ func (c *config) readEnvironment() error {
 }
 
 func (c *config) bindFlags(f *pflag.FlagSet) {
-	f.StringVar(&c.Store, "store", c.Store, `the store, sqlite:FOLDER or mongodb://… (PARLEY_STORE, default "sqlite:./data");
+	f.Var(storeFlag{c, &c.Store}, "store", `the store, sqlite:FOLDER or mongodb://… (PARLEY_STORE, default "sqlite:./data");
 everybody on this machine sees a password given here: use PARLEY_STORE_FILE`)
-	f.Lookup("store").DefValue = "" // the usage shows it
-	f.StringVar(&c.Data, "data", c.Data, "folder of the embedded store, short for --store sqlite:FOLDER (PARLEY_DATA)")
+	f.Var(storeFlag{c, &c.Data}, "data", "folder of the embedded store, short for --store sqlite:FOLDER (PARLEY_DATA)")
 	f.StringVar(&c.HTTP, "http", c.HTTP, "address of REST, pages and WebSocket (PARLEY_HTTP)")
 	f.StringVar(&c.MQTT, "mqtt", c.MQTT, "address of MQTT over TCP (PARLEY_MQTT)")
 	f.StringVar(&c.Metrics, "metrics", c.Metrics, `private address of /metrics, or "off" (PARLEY_METRICS)`)

@@ -38,9 +38,34 @@ type location struct {
 	uri    string // of a server; there may be a password in it: String has none
 }
 
+// storeFlag is a flag that says where the store is: the first one makes the
+// environment not count.
+type storeFlag struct {
+	config *config
+	to     *string
+}
+
+// String is empty: the usage shows it, and there may be a password in it.
+func (storeFlag) String() string { return "" }
+
+// Type is what the usage calls it.
+func (storeFlag) Type() string { return "string" }
+
+// Set takes what the flag says.
+func (f storeFlag) Set(text string) error {
+	if c := f.config; !c.flagged {
+		c.flagged, c.Store, c.StoreFile, c.Data = true, "", "", ""
+	}
+	*f.to = text
+	return nil
+}
+
 // location returns where the store is. It reads a file, if the settings name one.
 func (c *config) location() (location, error) {
-	named := namedStore{text: c.Store, file: c.StoreFile, name: "PARLEY_STORE", fileName: "PARLEY_STORE_FILE"}
+	named, data := namedStore{text: c.Store, file: c.StoreFile, name: "PARLEY_STORE", fileName: "PARLEY_STORE_FILE"}, "PARLEY_DATA"
+	if c.flagged {
+		named.name, data = "--store", "--data"
+	}
 	l, err := named.location()
 	switch {
 	case err != nil:
@@ -50,7 +75,7 @@ func (c *config) location() (location, error) {
 	case l == location{}:
 		return location{folder: c.Data}, nil
 	case c.Data != "" && !l.same(location{folder: c.Data}):
-		return location{}, fmt.Errorf("PARLEY_DATA says that the store is in the folder %s, %s says %s: give one of them", c.Data, named.given(), l)
+		return location{}, fmt.Errorf("%s says that the store is in the folder %s, %s says %s: give one of them", data, c.Data, named.given(), l)
 	}
 	return l, nil
 }

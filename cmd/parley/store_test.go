@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/spf13/pflag"
 )
 
 func TestWhereTheStoreIs(t *testing.T) {
@@ -66,6 +68,33 @@ func TestWhereTheStoreIs(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Flags win over the environment, whatever that says.
+func TestFlagsNameTheStore(t *testing.T) {
+	for _, c := range []struct {
+		flags []string
+		want  string
+	}{
+		{nil, "!give one of them"},
+		{[]string{"--store", "sqlite:./a"}, "sqlite:./a"},
+		{[]string{"--data", "./b"}, "sqlite:./b"},
+		{[]string{"--data", "./b", "--store", "sqlite:b"}, "sqlite:b"},
+		{[]string{"--data", "./b", "--store", "sqlite:c"}, "!--data says that the store is in the folder ./b, --store says sqlite:c"},
+		{[]string{"--store", "c"}, "!--store: a store is"},
+	} {
+		read := config{Store: "mongodb://db", StoreFile: "file", Data: "./data"}
+		flags := pflag.NewFlagSet("serve", pflag.ContinueOnError)
+		read.bindFlags(flags)
+		if err := flags.Parse(c.flags); err != nil {
+			t.Fatal(err)
+		}
+		l, err := read.location()
+		want, refused := strings.CutPrefix(c.want, "!")
+		if refused != (err != nil) || !refused && l.String() != want || refused && !strings.Contains(err.Error(), want) {
+			t.Errorf("%v: %s, %v; want %s", c.flags, l, err, c.want)
+		}
 	}
 }
 
