@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"regexp"
 	"strconv"
 	"time"
 
@@ -91,16 +92,22 @@ func refusalOf(err error) (*parley.Error, int) {
 	case errors.As(err, &ours):
 		return ours, statusOf(ours.Code)
 	case errors.As(err, &echos):
-		return refusalOfEcho(echos.Code), echos.Code
+		return refusalOfEcho(echos), echos.Code
 	case errors.Is(err, parley.ErrOutcomeUnknown), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return parley.Errorf(parley.CodeUnavailable, "this could not be finished now; try again"), http.StatusServiceUnavailable
 	}
 	return parley.ErrorOf(err), http.StatusInternalServerError
 }
 
-func refusalOfEcho(status int) *parley.Error {
-	switch status {
+// badParameter finds the name in what the generated code says of a parameter.
+var badParameter = regexp.MustCompile(`parameter ([A-Za-z-]+):`)
+
+func refusalOfEcho(err *echo.HTTPError) *parley.Error {
+	switch err.Code {
 	case http.StatusBadRequest:
+		if found := badParameter.FindStringSubmatch(fmt.Sprint(err.Message)); found != nil {
+			return parley.Errorf(parley.CodeInvalid, "the parameter %s is missing or has the wrong form; see /v1/openapi.yaml", found[1])
+		}
 		return parley.Errorf(parley.CodeInvalid, "a parameter has the wrong form; see /v1/openapi.yaml")
 	case http.StatusNotFound:
 		return parley.Errorf(parley.CodeNotFound, "there is nothing at this path")

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"fmt"
+	"regexp"
 
 	"github.com/parley-chat/parley"
 )
@@ -11,6 +12,9 @@ const (
 	defaultSearchPage = 20
 	maxSearchPage     = 100
 )
+
+// typeName is how types of entries are written.
+var typeName = regexp.MustCompile(`^[a-z]{1,16}$`)
 
 // Search finds messages and notes that the caller may read.
 func (r rest) Search(ctx context.Context, q SearchRequestObject) (SearchResponseObject, error) {
@@ -51,6 +55,9 @@ func searchRequest(p SearchParams) (parley.SearchRequest, error) {
 		if id.id != nil && !parley.ValidID(*id.id) {
 			return request, parley.Errorf(parley.CodeInvalid, "%s is not an id: 1 to 64 characters of A-Z a-z 0-9 - _", id.name)
 		}
+	}
+	if p.Type != nil && !typeName.MatchString(*p.Type) {
+		return request, parley.Errorf(parley.CodeInvalid, "type is the type of an entry, as text: 1 to 16 characters of a-z")
 	}
 	if p.From != nil && *p.From < 1 || p.To != nil && *p.To < 1 {
 		return request, parley.Errorf(parley.CodeInvalid, "from and to are Unix milliseconds above 0")

@@ -92,10 +92,13 @@ func TestSearchRefusals(t *testing.T) {
 	for _, params := range [][]string{
 		{}, {"q", ""}, {"q", "***"}, {"q", strings.Repeat("x", 201)}, {"q", "\xff"}, {"q", strings.Repeat("(a+)+ ", 2000)},
 		{"q", "x", "in", "errors"}, {"q", "x", "conversation", "a.b"}, {"q", "x", "visitor", ""}, {"q", "x", "agent", "$ne"}, {"q", "x", "sender", "{}"},
-		{"q", "x", "from", "0"}, {"q", "x", "to", "-1"}, {"q", "x", "from", "yesterday"},
+		{"q", "x", "type", "TEXT"}, {"q", "x", "from", "0"}, {"q", "x", "to", "-1"}, {"q", "x", "from", "yesterday"},
 		{"q", "x", "limit", "0"}, {"q", "x", "limit", "101"}, {"q", "x", "limit", "x"}, {"q", "x", "cursor", "x"}, {"q", "x", "cursor", strings.Repeat("x", 5000)},
 	} {
 		expectProblem(t, f.search(t, f.owner(), params...), http.StatusBadRequest, parley.CodeInvalid)
+	}
+	if p := expectProblem(t, f.search(t, f.owner(), "q", "x", "limit", "x"), http.StatusBadRequest, parley.CodeInvalid); !strings.Contains(p.Detail, "parameter limit") {
+		t.Errorf("it does not say which: %+v", p)
 	}
 	expectProblem(t, f.search(t, f.visitor, "q", "x", "in", "notes"), http.StatusForbidden, parley.CodeForbidden)
 	f.hits(t, f.search(t, f.owner(), "q", strings.Repeat("x", 200), "limit", "100"))
