@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -52,7 +53,11 @@ func TestSearchFindsWhatItsReaderHasJustWritten(t *testing.T) {
 }
 
 func TestSearchKeepsReadersApart(t *testing.T) {
-	w := newWorld(t)
+	var reads atomic.Int64 // each is a millisecond later: what is of the same one has no order to expect here
+	w := &world{T: t, dir: t.TempDir(), options: bridge.Options{NewConversations: 10_000, SearchTime: time.Minute}}
+	w.now = func() time.Time { return time.Now().Add(time.Duration(reads.Add(1)) * time.Millisecond) }
+	w.open()
+	t.Cleanup(w.close)
 	foreign := boss
 	foreign.Site = "t"
 	foreignAnn := ann

@@ -172,10 +172,12 @@ func TestOldNotesHealAfterACrash(t *testing.T) {
 // of its notes when it changes hands.
 func TestObserversHearOfNotes(t *testing.T) {
 	w := newWorld(t)
-	w.say(ann, "c1", draft(1))
-	w.jot(lilei, "c1", draft(1), draft(2))
-	w.claim(lilei, "c1")
 	stream := parley.MessagesOf(site, "c1")
+	w.say(ann, "c1", draft(1))
+	w.followed(stream, 2) // or it is told together with what comes next
+	w.jot(lilei, "c1", draft(1), draft(2))
+	w.followed(parley.NotesOf(site, "c1"), 2)
+	w.claim(lilei, "c1")
 	w.followed(stream, 3)
 	if _, err := w.bridge.Head(t.Context(), stream); err != nil { // behind all that was told
 		t.Fatal(err)
