@@ -8,6 +8,7 @@ package mirror
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/parley-chat/parley"
 	"github.com/parley-chat/parley/bridge"
@@ -25,19 +26,44 @@ type Progress struct {
 	Streams int64 // looked at
 	Entries int64 // copied or compared
 	Rows    int64
+
+	Trouble error // why it waits before it tries again, nil while it gets on
 }
 
 // Options tell how to copy. The zero value works.
 type Options struct {
 	// Tell is called with the progress after every page, by the goroutine that
-	// copies. Nil tells nobody.
+	// copies, and when it has to wait. Nil tells nobody.
 	Tell func(Progress)
+
+	// Patience is how long a store that does not answer is tried again; 0 means five
+	// minutes. Pause is how long the first time, 0 means a second; later ones are
+	// longer.
+	Patience, Pause time.Duration
+
+	// Names are how Differences call the two stores; empty: the first store, and the
+	// second one.
+	Names [2]string
+}
+
+func (o Options) withDefaults() Options {
+	if o.Patience == 0 {
+		o.Patience = patience
+	}
+	if o.Pause == 0 {
+		o.Pause = firstPause
+	}
+	if o.Names == [2]string{} {
+		o.Names = [2]string{"the first store", "the second store"}
+	}
+	return o
 }
 
 // Copy puts into target what from holds and target lacks. It neither compares what
 // is there already nor finishes target. After an error it may be called again.
 func Copy(ctx context.Context, from bridge.Portable, target bridge.Fillable, o Options) (Progress, error) {
-	c := &copier{from: from, target: target, tally: tally{tell: o.Tell}}
+	c := &copier{target: target, tally: newTally(o)}
+	c.from, c.there = &patientReader{Portable: from, tally: &c.tally}, &patientReader{Portable: target, tally: &c.tally}
 	if from.Epoch() != target.Epoch() {
 		return c.done, fmt.Errorf("the target is being made a copy of another store: its epoch is %s, not %s", target.Epoch(), from.Epoch())
 	}
@@ -53,16 +79,17 @@ func Copy(ctx context.Context, from bridge.Portable, target bridge.Fillable, o O
 }
 
 type copier struct {
-	from   bridge.Portable
-	target bridge.Fillable
+	from, there bridge.Portable // there is what target has
+	target      bridge.Fillable
 	tally
+	entrySize, stateSize, rowSize portion
 
 	batch []parley.Entry       // of several streams, not put yet
 	cut   []bridge.StreamState // whose entries are in batch or before it
 }
 
 func (c *copier) streams(ctx context.Context) error {
-	err := eachStream(ctx, c.from, c.target, func(name parley.Stream, from, to bridge.StreamState) error {
+	err := eachStream(ctx, c.from, c.there, func(name parley.Stream, from, to bridge.StreamState) error {
 		c.done.Streams++
 		if to.Seq > from.Seq {
 			return fmt.Errorf("%s: the target has %d entries, %d are to be copied: it is not an unfinished copy", name, to.Seq, from.Seq)
@@ -106,46 +133,48 @@ func (c *copier) entries(ctx context.Context, from bridge.StreamState, after int
 }
 
 func (c *copier) put(ctx context.Context) error {
-	if len(c.batch) > 0 {
-		if err := c.target.PutEntries(ctx, c.batch); err != nil {
-			return err
-		}
-	}
-	c.done.Entries += int64(len(c.batch))
+	err := putInPortions(ctx, &c.tally, &c.entrySize, c.batch, c.entrySize.first, c.target.PutEntries, func(n int) { c.done.Entries += int64(n) })
 	c.batch = c.batch[:0]
-	c.told()
-	return nil
+	return err
 }
 
 // flush puts all that has been collected.
 func (c *copier) flush(ctx context.Context) error {
-	if err := c.put(ctx); err != nil || len(c.cut) == 0 {
+	if err := c.put(ctx); err != nil {
 		return err
 	}
-	err := c.target.PutStreams(ctx, c.cut)
+	first := func(states []bridge.StreamState) []bridge.StreamState {
+		return states[:min(c.stateSize.of(statesPage), len(states))]
+	}
+	err := putInPortions(ctx, &c.tally, &c.stateSize, c.cut, first, c.target.PutStreams, func(int) {})
 	c.cut = c.cut[:0]
 	return err
 }
 
 func (c *copier) rows(ctx context.Context, kind bridge.RowKind) error {
+	first := func(rows []bridge.Row) []bridge.Row { return rows[:min(c.rowSize.of(rowsPage), len(rows))] }
 	for after := ""; ; {
 		page, err := c.from.Rows(ctx, kind, after, rowsPage)
 		if err != nil || len(page) == 0 {
 			return err
 		}
-		if err := c.target.PutRows(ctx, page); err != nil {
+		if err := putInPortions(ctx, &c.tally, &c.rowSize, page, first, c.target.PutRows, func(n int) { c.done.Rows += int64(n) }); err != nil {
 			return err
 		}
-		c.done.Rows += int64(len(page))
-		c.told()
 		after = page[len(page)-1].Key
 	}
 }
 
 // tally counts what was done, and tells it.
 type tally struct {
-	done Progress
-	tell func(Progress)
+	done            Progress
+	tell            func(Progress)
+	patience, pause time.Duration
+}
+
+func newTally(o Options) tally {
+	o = o.withDefaults()
+	return tally{tell: o.Tell, patience: o.Patience, pause: o.Pause}
 }
 
 func (t *tally) told() {

@@ -193,18 +193,18 @@ func differs(t *testing.T, from *sqlite.Store) {
 	_, err = to.Secret(ctx, "zzz", 8)
 	must(t, err)
 
-	_, err = mirror.Compare(ctx, from, to, mirror.Options{})
+	_, err = mirror.Compare(ctx, from, to, mirror.Options{Names: [2]string{"--from", "--to"}})
 	var found *mirror.Differences
 	if !errors.As(err, &found) {
 		t.Fatalf("they are the same: %v", err)
 	}
 	want := []string{
-		"ste_a/c/cnv_1/messages: 55 entries from 0 on, and 56 from 0 on",
-		"ste_a/c/cnv_2/messages: 55 entries from 0 on, and 55 from 9 on",
-		"ste_a/c/new/messages: 0 entries from 0 on, and 1 from 0 on",
-		"secret: one of them has more, behind token",
-		"site ste_b",
-		"conversation ste_a cnv_2",
+		"ste_a/c/cnv_1/messages goes up to entry 55 in --from, up to entry 56 in --to",
+		"ste_a/c/cnv_2/messages: the history begins at entry 1 in --from, at entry 9 in --to",
+		"ste_a/c/new/messages is missing in --from",
+		"the secret zzz is missing in --from",
+		"the site ste_b is not the same",
+		"what lists show of conversation ste_a cnv_2 is not the same",
 	}
 	if d := cmp.Diff(want, found.Named); d != "" || strings.Contains(err.Error(), "secret\"") {
 		t.Errorf("named (-want +got):\n%s\n%v", d, err)

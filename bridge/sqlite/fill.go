@@ -175,9 +175,14 @@ func (f *Filling) PutRows(ctx context.Context, rows []bridge.Row) error {
 	return nil
 }
 
-// Finish makes the store one that can be opened; see bridge.Fillable.
+// Finish makes the store one that can be opened; see bridge.Fillable. Rows of
+// conversations may have been copied that still show what was deleted: whoever opens
+// the store purges it when they have followed.
 func (f *Filling) Finish(ctx context.Context) error {
 	err := f.store.do(ctx, 1, workFunc(func(w *writer) error {
+		if _, err := w.exec(setMeta, metaPurge, 1); err != nil {
+			return err
+		}
 		_, err := w.exec(`DELETE FROM meta WHERE key = ?`, metaFilling)
 		return err
 	}))

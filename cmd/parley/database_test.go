@@ -44,6 +44,7 @@ func TestDatabase(t *testing.T) {
 	d := startDatabase(t)
 	t.Run("comes and goes", func(t *testing.T) { comesAndGoes(t, d) })
 	t.Run("is migrated to", func(t *testing.T) { migratedTo(t, d) })
+	t.Run("is used while it is migrated", func(t *testing.T) { usedWhileMigrated(t, d) })
 	t.Run("cannot be used", func(t *testing.T) { cannotBeUsed(t, d) })
 }
 
@@ -99,6 +100,44 @@ func migratedTo(t *testing.T, d *database.Database) {
 	if status := postMessage(t, startNode(t, databaseConfig(t, to)), token, id, draft); status != http.StatusOK { // with the token of before
 		t.Errorf("the repeat is answered with %d", status)
 	}
+}
+
+// usedWhileMigrated copies a database whose server is not stopped.
+func usedWhileMigrated(t *testing.T, d *database.Database) {
+	n := startNode(t, databaseConfig(t, d.URI("used")))
+	token, id := visit(t, n), parley.NewID(parley.PrefixConversation)
+	say := func(message string) {
+		if status := postMessage(t, n, token, id, parley.NewText(message, "你好")); status != http.StatusCreated {
+			t.Errorf("the message is answered with %d", status)
+		}
+	}
+	say("msg_00001")
+	var screen busyScreen
+	m := migration{
+		from: namedStore{text: d.URI("used"), name: "--from"}, to: namedStore{text: "sqlite:" + filepath.Join(t.TempDir(), "copy"), name: "--to"},
+		screen: &screen, log: slog.New(slog.DiscardHandler),
+	}
+	if err := m.run(t.Context()); err != nil || !strings.Contains(screen.String(), "warning: a server has used --from "+d.URI("used")) {
+		t.Errorf("it has just been used: %v\n%s", err, screen.String())
+	}
+	m.to.text = "sqlite:" + filepath.Join(t.TempDir(), "copy")
+	screen.write = func() { say("msg_00002") }
+	if err := m.run(t.Context()); err == nil || !strings.Contains(err.Error(), "--from "+d.URI("used")+": a server has used this store meanwhile: stop it, delete the copy") {
+		t.Errorf("it is used: %v", err)
+	}
+}
+
+// busyScreen calls write when everything is copied and compared.
+type busyScreen struct {
+	bytes.Buffer
+	write func()
+}
+
+func (s *busyScreen) Write(p []byte) (int, error) {
+	if s.write != nil && bytes.HasPrefix(p, []byte("the same: ")) {
+		s.write()
+	}
+	return s.Buffer.Write(p)
 }
 
 // cannotBeUsed reads what the server says when it cannot start. It never tells the

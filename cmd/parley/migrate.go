@@ -6,16 +6,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/parley-chat/parley/bridge"
 	"github.com/parley-chat/parley/bridge/mirror"
-	"github.com/parley-chat/parley/bridge/mongo"
-	"github.com/parley-chat/parley/bridge/sqlite"
 )
 
 func newMigrate() *cobra.Command {
@@ -28,7 +24,12 @@ go on where they are. Then read both to the end and compare every entry and ever
 row; only if they are the same can the copy be opened.
 
 Stop the servers of both stores before. What was broken off goes on when it is
-started again. Nothing in the store that is copied changes.
+started again; if a server has used the store that is copied meanwhile, delete the
+copy and start anew.
+
+Nothing in the store that is copied changes. After its server was killed its files
+may still have texts that were deleted; the copy has none of them. Delete the old
+store when the new one is in use.
 
 A store is sqlite:FOLDER or mongodb://…; everybody on this machine sees a password
 given here: use --from-file and --to-file.`,
@@ -63,17 +64,18 @@ func (m *migration) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	source, err := from.openToRead(ctx, m.probe, m.log)
+	opened, err := from.openToRead(ctx, m.probe, m.log)
+	source := sourceStore{opened, side{"--from", from}}
 	if err != nil {
-		return err
+		return source.side.wrap(err)
 	}
-	if m.compareOnly {
-		var target wholeStore
-		if target, err = to.openToRead(ctx, m.probe, m.log); err == nil {
-			err = errors.Join(m.compare(ctx, source, target), target.Close())
-		}
-	} else {
-		err = m.copy(ctx, source, to)
+	before, err := m.lastUsed(ctx, source)
+	switch {
+	case err != nil:
+	case m.compareOnly:
+		err = m.onlyCompare(ctx, source, to, before)
+	default:
+		err = m.copy(ctx, source, to, before)
 	}
 	return errors.Join(err, source.Close())
 }
@@ -96,38 +98,126 @@ func (m *migration) locations() (from, to location, err error) {
 	return from, to, err
 }
 
-func (m *migration) copy(ctx context.Context, source bridge.Portable, to location) error {
-	target, err := to.openToFill(ctx, source.Epoch(), m.probe, m.log)
+func (m *migration) onlyCompare(ctx context.Context, source sourceStore, to location, before time.Time) error {
+	opened, err := to.openToRead(ctx, m.probe, m.log)
+	target := sourceStore{opened, side{"--to", to}}
 	if err != nil {
+		return target.side.wrap(err)
+	}
+	err = m.compare(ctx, source, target)
+	return errors.Join(m.inUse(ctx, source, before), err, target.Close())
+}
+
+// copy fills the new store, compares it, and makes it one that can be used.
+func (m *migration) copy(ctx context.Context, source sourceStore, to location, before time.Time) error {
+	opened, err := to.openToFill(ctx, source.Epoch(), m.probe, m.log)
+	target := targetStore{sourceStore{opened, side{"--to", to}}, opened}
+	if err != nil {
+		return target.side.wrap(err)
+	}
+	if err := errors.Join(m.fill(ctx, source, target, before), target.Close()); err != nil {
 		return err
 	}
-	done, err := mirror.Copy(ctx, source, target, mirror.Options{Tell: m.tell("copied")})
+	if err := m.settle(ctx, to); err != nil {
+		return target.side.wrap(fmt.Errorf("the copy is complete and can be used, but what lists show was not brought up to date; a server that is started on it does that: %w", err))
+	}
+	_, err = fmt.Fprintf(m.screen, `done: start the server with PARLEY_STORE=%s
+%s is as it was, with all that it had: its files may have texts that were deleted. Delete it when the new store is in use.
+`, to, source.side.at)
+	return err
+}
+
+// fill copies, compares and finishes. Its errors tell what to do.
+func (m *migration) fill(ctx context.Context, source sourceStore, target targetStore, before time.Time) error {
+	done, err := mirror.Copy(ctx, source, target, m.options("copied"))
 	if err == nil {
 		m.say("copied", done)
 		err = m.compare(ctx, source, target)
 	}
+	used := m.inUse(ctx, source, before)
+	if errors.Is(used, errUsed) {
+		return fmt.Errorf("%w, delete the copy, %s, and start the migration anew", used, target.side.at)
+	}
+	if err == nil {
+		err = used
+	}
 	if err == nil {
 		err = target.Finish(ctx)
 	}
-	if err == nil {
-		_, err = fmt.Fprintf(m.screen, "done: start the server with PARLEY_STORE=%s\n", to)
+	var differ *mirror.Differences
+	switch {
+	case errors.As(err, &differ):
+		return fmt.Errorf("%w. Most likely %s has changed since the copy was begun: stop its server, delete the copy, %s, and start the migration anew", err, source.side.at, target.side.at)
+	case mirror.Passes(err):
+		return fmt.Errorf("%w. What was copied stays: run the same migration again, it goes on from there", err)
 	}
-	return errors.Join(err, target.Close())
+	return err
+}
+
+// settle brings what lists show in the copy up to date with its entries, as a server
+// does at its start: in the store of one that was killed it is behind, and may have
+// texts that were deleted. Closing the store takes them from its files.
+func (m *migration) settle(ctx context.Context, to location) error {
+	s, _, err := to.open(ctx, false, m.log) // it has been probed
+	if err != nil {
+		return err
+	}
+	b, err := bridge.New(ctx, s, bridge.Options{Logger: m.log})
+	if err == nil {
+		err = b.Close()
+	}
+	return errors.Join(err, s.Close())
+}
+
+// usedLately is how young the last sign of a server is that may still run.
+const usedLately = time.Minute
+
+// lastUsed returns when a server left the last sign in a store that several may have
+// open, and warns when that is not long ago.
+func (m *migration) lastUsed(ctx context.Context, s sourceStore) (time.Time, error) {
+	used, ok := s.wholeStore.(usedStore)
+	if !ok {
+		return time.Time{}, nil // nobody else can have it open
+	}
+	at, err := used.LastUsed(ctx)
+	if since := time.Since(at); err == nil && since < usedLately {
+		_, err = fmt.Fprintf(m.screen, "warning: a server has used %s %s %d s ago; is it stopped?\n", s.side.name, s.side.at, int64(since.Seconds()))
+	}
+	return at, s.side.wrap(err)
+}
+
+var errUsed = errors.New("a server has used this store meanwhile: stop it")
+
+// inUse fails if a server has left a sign since before.
+func (m *migration) inUse(ctx context.Context, s sourceStore, before time.Time) error {
+	used, ok := s.wholeStore.(usedStore)
+	if !ok {
+		return nil
+	}
+	at, err := used.LastUsed(ctx)
+	if err == nil && !at.Equal(before) {
+		err = errUsed
+	}
+	return s.side.wrap(err)
 }
 
 func (m *migration) compare(ctx context.Context, source, target bridge.Portable) error {
-	done, err := mirror.Compare(ctx, source, target, mirror.Options{Tell: m.tell("compared")})
+	done, err := mirror.Compare(ctx, source, target, m.options("compared"))
 	if err == nil {
 		m.say("the same", done)
 	}
 	return err
 }
 
-// tell shows progress once a second.
+func (m *migration) options(what string) mirror.Options {
+	return mirror.Options{Tell: m.tell(what), Names: [2]string{"--from", "--to"}}
+}
+
+// tell shows progress once a second, and whenever it has to wait.
 func (m *migration) tell(what string) func(mirror.Progress) {
 	m.told = time.Now()
 	return func(p mirror.Progress) {
-		if time.Since(m.told) >= time.Second {
+		if p.Trouble != nil || time.Since(m.told) >= time.Second {
 			m.told = time.Now()
 			m.say(what, p)
 		}
@@ -135,52 +225,9 @@ func (m *migration) tell(what string) func(mirror.Progress) {
 }
 
 func (m *migration) say(what string, p mirror.Progress) {
-	_, _ = fmt.Fprintf(m.screen, "%s: %d streams, %d entries, %d rows\n", what, p.Streams, p.Entries, p.Rows) // a screen that is gone stops nothing
-}
-
-// wholeStore is a store that is read as a whole.
-type wholeStore interface {
-	bridge.Portable
-	Close() error
-}
-
-// newStore is a store that is being filled.
-type newStore interface {
-	bridge.Fillable
-	Close() error
-}
-
-// openToRead opens a store that exists.
-func (l location) openToRead(ctx context.Context, probe bool, log *slog.Logger) (wholeStore, error) {
-	if l.uri != "" {
-		s, err := mongo.Open(ctx, mongo.Options{URI: l.uri, Logger: log, NoProbe: !probe})
-		if err != nil {
-			return nil, err
-		}
-		return s, nil
+	trouble := ""
+	if p.Trouble != nil {
+		trouble = fmt.Sprintf("; waiting, then trying again: %v", p.Trouble)
 	}
-	if _, err := os.Stat(filepath.Join(l.folder, "parley.db")); err != nil {
-		return nil, fmt.Errorf("there is no store in %s: %w", l, err)
-	}
-	s, err := sqlite.Open(ctx, sqlite.Options{Dir: l.folder, Logger: log})
-	if err != nil {
-		return nil, err
-	}
-	return s, nil
-}
-
-// openToFill opens a new store, or one that was left unfinished.
-func (l location) openToFill(ctx context.Context, epoch string, probe bool, log *slog.Logger) (newStore, error) {
-	if l.uri != "" {
-		s, err := mongo.Fill(ctx, mongo.Options{URI: l.uri, Logger: log, NoProbe: !probe}, epoch)
-		if err != nil {
-			return nil, err
-		}
-		return s, nil
-	}
-	s, err := sqlite.Fill(ctx, sqlite.Options{Dir: l.folder, Logger: log}, epoch)
-	if err != nil {
-		return nil, err
-	}
-	return s, nil
+	_, _ = fmt.Fprintf(m.screen, "%s: %d streams, %d entries, %d rows%s\n", what, p.Streams, p.Entries, p.Rows, trouble) // a screen that is gone stops nothing
 }

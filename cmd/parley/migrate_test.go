@@ -25,14 +25,14 @@ func TestMigrate(t *testing.T) {
 	n := startNode(t, c)
 	epoch := n.bridge.Epoch()
 	from, to := "sqlite:"+c.Data, "sqlite:"+filepath.Join(t.TempDir(), "copy")
-	if _, err := migrate(t, "--from", from, "--to", to); err == nil || !strings.Contains(err.Error(), "in use") {
+	if _, err := migrate(t, "--from", from, "--to", to); err == nil || !strings.Contains(err.Error(), "--from "+from) || !strings.Contains(err.Error(), "in use") {
 		t.Errorf("while the server runs: %v", err)
 	}
 	if err := n.close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	out, err := migrate(t, "--from", from, "--to", to)
-	if err != nil || !strings.Contains(out, "the same: ") || !strings.Contains(out, "PARLEY_STORE="+to) {
+	if err != nil || !strings.Contains(out, "the same: ") || !strings.Contains(out, "PARLEY_STORE="+to) || !strings.Contains(out, from+" is as it was") {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	if _, err := migrate(t, "--from", from, "--to", to, "--compare"); err != nil {
@@ -48,6 +48,10 @@ func TestMigrate(t *testing.T) {
 }
 
 func TestMigrateRefuses(t *testing.T) {
+	there, another := "sqlite:"+filepath.Join(t.TempDir(), "there"), "sqlite:"+filepath.Join(t.TempDir(), "another")
+	for _, at := range []string{there, another} {
+		must(t, openStore(t, at).Close())
+	}
 	for name, c := range map[string]struct {
 		args []string
 		want string
@@ -55,7 +59,10 @@ func TestMigrateRefuses(t *testing.T) {
 		"nothing":      {nil, "--from: name a store"},
 		"no target":    {[]string{"--from", "sqlite:./a"}, "--to: name a store"},
 		"the same":     {[]string{"--from", "sqlite:./a", "--to", "sqlite:a/"}, "the same store"},
-		"no store":     {[]string{"--from", "sqlite:./missing", "--to", "sqlite:./new"}, "no store in sqlite:./missing"},
+		"no store":     {[]string{"--from", "sqlite:./missing", "--to", "sqlite:./new"}, "--from sqlite:./missing: there is no store"},
+		"no server":    {[]string{"--from", "mongodb://u:secret@nowhere.invalid/chat", "--to", "sqlite:./new"}, "--from mongodb://nowhere.invalid/chat: open store: the host name"},
+		"a store":      {[]string{"--from", there, "--to", there + "/."}, "the same store"},
+		"over a store": {[]string{"--from", there, "--to", another}, "--to " + another + ": open store"},
 		"another kind": {[]string{"--from", "redis://u:secret@db", "--to", "sqlite:./new"}, "--from: a store is"},
 	} {
 		_, err := migrate(t, c.args...)

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/parley-chat/parley"
+	"github.com/parley-chat/parley/bridge"
+	"github.com/parley-chat/parley/bridge/mongo"
+	"github.com/parley-chat/parley/bridge/sqlite"
+)
+
+// wholeStore is a store that is read as a whole.
+type wholeStore interface {
+	bridge.Portable
+	Close() error
+}
+
+// newStore is a store that is being filled.
+type newStore interface {
+	bridge.Fillable
+	Close() error
+}
+
+// usedStore is a store that more than one process may have open. It tells when a
+// server left the last sign of itself.
+type usedStore interface {
+	LastUsed(ctx context.Context) (time.Time, error)
+}
+
+// openToRead opens a store that exists.
+func (l location) openToRead(ctx context.Context, probe bool, log *slog.Logger) (wholeStore, error) {
+	if l.uri != "" {
+		s, err := mongo.Open(ctx, mongo.Options{URI: l.uri, Logger: log, NoProbe: !probe})
+		if err != nil {
+			return nil, err
+		}
+		return s, nil
+	}
+	if _, err := os.Stat(filepath.Join(l.folder, "parley.db")); err != nil {
+		return nil, fmt.Errorf("there is no store in %s: %w", l, err)
+	}
+	s, err := sqlite.Open(ctx, sqlite.Options{Dir: l.folder, Logger: log})
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// openToFill opens a new store, or one that was left unfinished.
+func (l location) openToFill(ctx context.Context, epoch string, probe bool, log *slog.Logger) (newStore, error) {
+	if l.uri != "" {
+		s, err := mongo.Fill(ctx, mongo.Options{URI: l.uri, Logger: log, NoProbe: !probe}, epoch)
+		if err != nil {
+			return nil, err
+		}
+		return s, nil
+	}
+	s, err := sqlite.Fill(ctx, sqlite.Options{Dir: l.folder, Logger: log}, epoch)
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// side is which of the two stores it is, and where: errors begin with it.
+type side struct {
+	name string // --from or --to
+	at   location
+}
+
+func (s side) wrap(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s %s: %w", s.name, s.at, err)
+}
+
+// sourceStore is a wholeStore whose errors say which it is.
+type sourceStore struct {
+	wholeStore
+	side side
+}
+
+func (s sourceStore) Streams(ctx context.Context, after parley.Stream, limit int) ([]bridge.StreamState, error) {
+	states, err := s.wholeStore.Streams(ctx, after, limit)
+	return states, s.side.wrap(err)
+}
+
+func (s sourceStore) Read(ctx context.Context, stream parley.Stream, after int64, limit int) ([]parley.Entry, error) {
+	entries, err := s.wholeStore.Read(ctx, stream, after, limit)
+	return entries, s.side.wrap(err)
+}
+
+func (s sourceStore) Rows(ctx context.Context, kind bridge.RowKind, after string, limit int) ([]bridge.Row, error) {
+	rows, err := s.wholeStore.Rows(ctx, kind, after, limit)
+	return rows, s.side.wrap(err)
+}
+
+func (s sourceStore) Close() error { return s.side.wrap(s.wholeStore.Close()) }
+
+// targetStore is a newStore whose errors say which it is.
+type targetStore struct {
+	sourceStore
+	filled newStore
+}
+
+func (s targetStore) PutEntries(ctx context.Context, entries []parley.Entry) error {
+	return s.side.wrap(s.filled.PutEntries(ctx, entries))
+}
+
+func (s targetStore) PutStreams(ctx context.Context, states []bridge.StreamState) error {
+	return s.side.wrap(s.filled.PutStreams(ctx, states))
+}
+
+func (s targetStore) PutRows(ctx context.Context, rows []bridge.Row) error {
+	return s.side.wrap(s.filled.PutRows(ctx, rows))
+}
+
+func (s targetStore) Finish(ctx context.Context) error { return s.side.wrap(s.filled.Finish(ctx)) }
