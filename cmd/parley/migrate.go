@@ -181,7 +181,7 @@ func (m *migration) lastUsed(ctx context.Context, s sourceStore) (time.Time, err
 	}
 	at, err := used.LastUsed(ctx)
 	if since := time.Since(at); err == nil && since < usedLately {
-		_, err = fmt.Fprintf(m.screen, "warning: a server has used %s %s %d s ago; is it stopped?\n", s.side.name, s.side.at, int64(since.Seconds()))
+		_, err = fmt.Fprintf(m.screen, "warning: a server has used %s %s %d s ago; is it stopped?\n", s.side.name, s.side.at, max(0, int64(since.Seconds())))
 	}
 	return at, s.side.wrap(err)
 }
