@@ -4,9 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/parley-chat/parley"
 )
+
+// recordTimeout bounds how long a caller waits for the store: as long as MQTT devices do.
+const recordTimeout = 5 * time.Second
 
 // PostMessage records a draft, exactly as MQTT does.
 func (r rest) PostMessage(ctx context.Context, q PostMessageRequestObject) (PostMessageResponseObject, error) {
@@ -18,7 +22,9 @@ func (r rest) PostMessage(ctx context.Context, q PostMessageRequestObject) (Post
 	if err != nil {
 		return nil, err
 	}
-	answers, err := r.options.Log.Record(ctx, who, q.Id, []parley.Draft{draft})
+	limited, cancel := context.WithTimeout(ctx, recordTimeout)
+	defer cancel()
+	answers, err := r.options.Log.Record(limited, who, q.Id, []parley.Draft{draft})
 	if err != nil {
 		return nil, about(draft.ID, orUnavailable(err))
 	}

@@ -1,6 +1,7 @@
 package broker_test
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -92,6 +93,37 @@ func TestStoreFailsForAMoment(t *testing.T) {
 	if got := len(w.texts(id)) + len(w.texts(other)); got != len(all) {
 		t.Errorf("%d stored", got)
 	}
+}
+
+// A store can be so slow that it takes no batch in time, but takes one after the other:
+// each is acknowledged, in order, on a connection that stays.
+func TestSlowStoreIsWaitedFor(t *testing.T) {
+	versions(t, func(t *testing.T, version byte) {
+		w := newWorld(t, recordFor(time.Second))
+		c := w.connect(t, w.visitor(), version)
+		id, all := parley.NewID(parley.PrefixConversation), drafts(10)
+		opened := draft()
+		c.expectAck(c.post(id, opened))
+		w.store.decide(func(ctx context.Context, entries []parley.Entry) error {
+			select {
+			case <-time.After(time.Duration(len(entries)) * 200 * time.Millisecond):
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		})
+		c.raw(burst(c.sendTopic(id), all, version))
+		for i := range all {
+			c.expectAck(uint16(i + 1))
+		}
+		w.store.repair()
+		if len(w.store.failedTries()) == 0 {
+			t.Error("the store took all at once")
+		}
+		if diff := cmp.Diff(append([]string{opened.ID}, idsOf(all)...), w.texts(id)); diff != "" {
+			t.Errorf("stored (-sent +stored):\n%s", diff)
+		}
+	})
 }
 
 // The outcome of a write can be unknown: it is durable, and the answer says

@@ -18,6 +18,7 @@ const backPressure = 500 * time.Millisecond
 // connection pipelines into few commits. The read loop never waits for the store.
 type inbound struct {
 	session *session
+	most    int // drafts that are recorded together, 0 for all that have come in; of the recorder
 
 	mu      sync.Mutex
 	queue   []*packets.Packet

@@ -81,24 +81,62 @@ func draftsOf(reads []read) []parley.Draft {
 // recordRun stores drafts of one conversation, messages or notes as the first of
 // them, and acknowledges them.
 func (in *inbound) recordRun(batch []*packets.Packet, first read, drafts []parley.Draft) bool {
+	for len(drafts) > 0 {
+		answers, ok := in.recordSome(first, drafts)
+		if !ok {
+			return false
+		}
+		crash.At(crash.Recorded)
+		if !in.answer(batch, drafts, answers) {
+			return false
+		}
+		batch, drafts = batch[len(answers):], drafts[len(answers):]
+	}
+	return true
+}
+
+// recordSome stores the first of drafts, as many as the store takes in time: all of
+// them, until that was too much. Then the next try is for one alone, and has its
+// acknowledgement; as long as that comes, however slowly, the connection stays.
+func (in *inbound) recordSome(first read, drafts []parley.Draft) (answers []parley.Appended, ok bool) {
 	s := in.session
 	record := s.broker.log.Record
 	if first.kind == parley.TopicNotesSend {
 		record = s.broker.log.Note
 	}
-	var answers []parley.Appended
-	ok := in.insist(func(ctx context.Context) error {
+	limit := s.broker.options.RecordTimeout
+	if in.most > 0 {
+		drafts = drafts[:min(in.most, len(drafts))]
+	}
+	began := time.Now()
+	ok = in.insist(func(ctx context.Context) error {
+		if len(drafts) > 1 { // which leaves time for one
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithDeadline(ctx, began.Add(limit/2))
+			defer cancel()
+		}
 		var err error
 		answers, err = record(ctx, s.who, first.conversation, drafts)
 		if e := parley.ErrorOf(err); e != nil && e.Code == parley.CodeRateLimited {
 			answers, err = refuseEach(drafts, e), nil // told at once: waiting would hold up what is behind
 		}
+		if err != nil {
+			in.most, drafts = 1, drafts[:1]
+		}
 		return err
 	})
-	if !ok {
-		return false
+	if in.most > 0 && time.Since(began) < limit/8 {
+		in.most *= 2
 	}
-	crash.At(crash.Recorded)
+	if in.most > ReceiveMaximum {
+		in.most = 0
+	}
+	return answers, ok
+}
+
+// answer acknowledges publishes whose drafts have their answers.
+func (in *inbound) answer(batch []*packets.Packet, drafts []parley.Draft, answers []parley.Appended) bool {
+	s := in.session
 	var acks []byte
 	epoch := s.broker.log.Epoch()
 	acked := 0

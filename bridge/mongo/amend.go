@@ -19,7 +19,7 @@ func (a *appender) amend(l *lane, j *job, e *parley.Entry) question {
 	f := &l.facts
 	if !f.aimed && seq > 0 && seq <= l.seq {
 		return func(ctx context.Context) error {
-			docs, err := findIn[entryDoc](ctx, a.store.c.entries,
+			docs, err := a.find(ctx,
 				bson.D{field("stream", string(l.stream)), field("seq", seq)}, options.Find().SetLimit(1))
 			if len(docs) > 0 {
 				f.target = &docs[0]
@@ -121,19 +121,6 @@ func (s *Store) noted(ctx context.Context, stream parley.Stream) (map[string][]*
 	return deletes, nil
 }
 
-// note writes down deletes before they are inserted. Doing it twice is once.
-func (s *Store) note(ctx context.Context, deletes []*entryDoc) error {
-	docs := make([]deleteDoc, len(deletes))
-	for i, d := range deletes {
-		docs[i] = deleteDoc{ID: d.ID, Entry: *d}
-	}
-	_, err := s.c.deletes.InsertMany(ctx, docs, options.InsertMany().SetOrdered(false))
-	if onlyDuplicates(err) {
-		return nil
-	}
-	return err
-}
-
 // blank takes the bodies from the targets of deletes that are durable, and from
 // the targets' edits, and the targets from the search index. Then nothing is left to be remembered about them.
 func (s *Store) blank(ctx context.Context, deletes []*entryDoc) error {
@@ -148,11 +135,17 @@ func (s *Store) blank(ctx context.Context, deletes []*entryDoc) error {
 		}).SetUpdate(redact())
 		gone[i] = driver.NewDeleteManyModel().SetFilter(bson.D{field("stream", d.Stream), field("seq", d.Target)})
 	}
-	if _, err := s.c.documents.BulkWrite(ctx, gone, options.BulkWrite().SetOrdered(false)); err != nil {
-		return err
-	}
-	if _, err := s.c.entries.BulkWrite(ctx, models, options.BulkWrite().SetOrdered(false)); err != nil {
-		return err
+	for _, part := range []struct {
+		c      *driver.Collection
+		models []driver.WriteModel
+	}{{s.c.documents, gone}, {s.c.entries, models}} {
+		err := s.once(ctx, func(ctx context.Context) error {
+			_, err := part.c.BulkWrite(ctx, part.models, options.BulkWrite().SetOrdered(false))
+			return err
+		})
+		if err != nil {
+			return err
+		}
 	}
 	return s.forgetDeletes(ctx, deletes)
 }
@@ -162,8 +155,10 @@ func (s *Store) forgetDeletes(ctx context.Context, deletes []*entryDoc) error {
 	for i, d := range deletes {
 		ids[i] = d.ID
 	}
-	_, err := s.c.deletes.DeleteMany(ctx, bson.D{field("_id", bson.D{{Key: "$in", Value: ids}})})
-	return err
+	return s.once(ctx, func(ctx context.Context) error {
+		_, err := s.c.deletes.DeleteMany(ctx, bson.D{field("_id", bson.D{{Key: "$in", Value: ids}})})
+		return err
+	})
 }
 
 // finishDeletes does what a crash left undone, before anything can be read.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"runtime"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/parley-chat/parley"
@@ -17,9 +16,10 @@ const (
 	batchBytes   = 8 << 20 // of one insert, about
 	heldJobs     = 8192    // jobs that have been taken; more wait in the queue
 	heldBytes    = 64 << 20
-	asking       = 16               // questions that are asked at once
-	asked        = 64               // questions of a round: the others wait, so that what is decided gets on
-	standStill   = 10 * time.Second // how long server time waits for an entry that is unresolved
+	asking       = 16                     // questions that are asked at once
+	asked        = 64                     // questions that are under way: the others wait for their turn
+	together     = 500 * time.Millisecond // that a stream waits at most for others that ask, to be inserted with them
+	standStill   = 10 * time.Second       // how long server time waits for an entry that is unresolved
 )
 
 // appender is the one goroutine that gives entries their place and inserts them.
@@ -34,20 +34,21 @@ type appender struct {
 	at      int64   // server time of the running round
 	watched int64   // the newest server time that the watcher was told
 
-	wait    pauses      // after rounds that failed
-	retryAt time.Time   // of the next round
-	blanks  []*entryDoc // durable deletes whose targets are not blanked yet
-	voided  []*entryDoc // deletes that were noted and can never land
-	closing time.Time   // when closing was seen
+	wait    pauses    // after rounds that failed
+	retryAt time.Time // of the next round
+	beside  beside    // what goes on meanwhile
+	places  int       // that are looked for with one query, see resolve
+	closing time.Time // when closing was seen
 }
 
 func newAppender(s *Store) *appender {
-	return &appender{store: s, lanes: newLanes(), watched: s.newest.Load()}
+	return &appender{store: s, lanes: newLanes(), watched: s.newest.Load(), beside: newBeside(s.ctx), places: placesAtOnce}
 }
 
 func (a *appender) run() {
 	defer close(a.store.appended)
 	defer a.abandon()
+	defer a.beside.end()
 	for a.collect() {
 		a.round()
 		a.active = slices.DeleteFunc(a.active, func(l *lane) bool {
@@ -71,7 +72,7 @@ func (a *appender) collect() bool {
 		if due == 0 {
 			return true
 		}
-		if closed(a.store.closing) && (due < 0 || a.store.trouble.Load() != nil || !a.closing.IsZero() && time.Since(a.closing) > a.store.patience) {
+		if closed(a.store.closing) && (due < 0 && a.beside.none() || a.store.trouble.Load() != nil || !a.closing.IsZero() && time.Since(a.closing) > a.store.patience) {
 			return false
 		}
 		a.sleep(due)
@@ -94,6 +95,8 @@ func (a *appender) sleep(due time.Duration) {
 	select {
 	case j := <-appends:
 		a.take(j)
+	case done := <-a.beside.done:
+		a.beside.take(done)
 	case <-timer:
 	case <-closing:
 		a.closing = time.Now()
@@ -103,6 +106,7 @@ func (a *appender) sleep(due time.Duration) {
 func (a *appender) full() bool { return a.jobs >= heldJobs || a.bytes >= heldBytes }
 
 func (a *appender) takeWaiting() {
+	a.beside.takeDone()
 	for !a.full() {
 		select {
 		case j := <-a.store.appends:
@@ -124,42 +128,42 @@ func (a *appender) take(j *job) {
 }
 
 // due returns how long to wait for the next round: 0 for none, -1 if there is
-// nothing to do.
+// nothing to do before somebody comes, or something is done that goes on beside.
 func (a *appender) due() time.Duration {
-	now := time.Now()
-	if wait := a.retryAt.Sub(now); wait > 0 && len(a.active)+len(a.blanks)+len(a.voided) > 0 {
-		return wait
-	}
-	due := time.Duration(-1)
-	for _, l := range a.active {
-		wait := time.Duration(0)
-		if l.staged != nil {
-			wait = max(l.staged.retryAt.Sub(now), 0)
-		}
-		if wait == 0 {
-			return 0
-		}
-		if due < 0 || wait < due {
+	now, due := time.Now(), time.Duration(-1)
+	sooner := func(at time.Time) {
+		if wait := max(at.Sub(now), a.retryAt.Sub(now), 0); due < 0 || wait < due {
 			due = wait
 		}
 	}
-	if len(a.blanks)+len(a.voided) > 0 {
-		return 0
+	for _, l := range a.active {
+		switch {
+		case l.asks, l.putOff && a.beside.questions >= asked:
+		case l.staged != nil:
+			sooner(l.staged.retryAt)
+		case len(l.jobs) == 0 && l.chores.waiting():
+			sooner(l.chores.retryAt)
+		case a.beside.questions > 0:
+			sooner(l.waits)
+		default:
+			sooner(now)
+		}
+		if due == 0 {
+			return 0
+		}
 	}
 	return due
 }
 
 // round takes every stream one entry further: what can be decided is decided, what
-// has a place is inserted, what is durable is told and answered.
+// has a place is inserted, what is durable is told and answered. What has to be read
+// first, and what deletes need, goes on beside: nobody waits for what somebody else
+// has to know.
 func (a *appender) round() {
 	a.at = a.time()
 	a.decideAll()
 	crash.At(crash.JournalBegin)
-	batch := a.batch()
-	err := a.insert(batch)
-	if err == nil {
-		err = a.cleanUp()
-	}
+	err := a.insert(a.batch())
 	if told := a.tell(); err == nil {
 		err = told
 	}
@@ -208,40 +212,56 @@ func (a *appender) judge(err error) {
 
 // decideAll decides for every stream that has nothing on its way.
 func (a *appender) decideAll() {
-	var undecided []*lane
-	for _, l := range a.active {
-		if l.staged == nil && len(l.unwatched) == 0 {
-			undecided = append(undecided, l)
+	now := time.Now()
+	for _, l := range slices.Clone(a.active) {
+		if l.asks {
 			continue
 		}
-		a.prune(l)
-	}
-	room := asked
-	for len(undecided) > 0 && a.store.ctx.Err() == nil {
-		var lanes []*lane
-		var questions []question
-		for _, l := range undecided {
-			q := a.advance(l)
-			switch {
-			case q != nil && room > 0:
-				lanes, questions, room = append(lanes, l), append(questions, q), room-1
-			case q != nil:
-				a.putOff(l)
-			}
+		l.putOff = false
+		q, after := a.next(l, now)
+		switch {
+		case q == nil:
+		case a.beside.questions < asked:
+			a.ask(l, q, after)
+		default:
+			a.putOff(l)
 		}
-		for i, err := range a.ask(questions) {
-			if err != nil {
-				a.drop(lanes[i], unavailable(err))
-			} else {
-				lanes[i].jobs[0].moved()
-			}
-		}
-		undecided = lanes
 	}
 }
 
-// putOff lets a lane come first in the next round.
+// next takes a lane on as far as it goes by itself. What has to be asked or done before it
+// goes on, and what the answer means, is returned.
+func (a *appender) next(l *lane, now time.Time) (question, func(error)) {
+	switch {
+	case l.staged != nil || len(l.unwatched) > 0:
+		a.prune(l)
+	case l.chores.waiting() && !l.chores.retryAt.After(now):
+		return a.clean(l)
+	case a.beside.questions > 0 && l.waits.After(now):
+		return nil, nil
+	default:
+		if q := a.advance(l); q != nil {
+			return q, func(err error) { a.learned(l, err) }
+		}
+	}
+	if l.unnoted() && !l.staged.retryAt.After(now) {
+		return a.note(l)
+	}
+	return nil, nil
+}
+
+// learned goes on with a lane behind a question.
+func (a *appender) learned(l *lane, err error) {
+	if err != nil {
+		a.drop(l, unavailable(err))
+		return
+	}
+	l.jobs[0].moved()
+}
+
+// putOff lets a lane come first when there is room for its question.
 func (a *appender) putOff(l *lane) {
+	l.putOff = true
 	i := slices.Index(a.active, l)
 	copy(a.active[1:i+1], a.active[:i])
 	a.active[0] = l
@@ -279,22 +299,15 @@ func (a *appender) advance(l *lane) question {
 	return nil
 }
 
-// ask answers questions, several at once.
-func (a *appender) ask(questions []question) []error {
-	errs := make([]error, len(questions))
-	var group sync.WaitGroup
-	slots := make(chan struct{}, asking)
-	for i, q := range questions {
-		slots <- struct{}{}
-		group.Go(func() {
-			defer func() { <-slots }()
-			ctx, cancel := a.store.limit(a.store.ctx)
-			defer cancel()
-			errs[i] = q(ctx)
-		})
-	}
-	group.Wait()
-	return errs
+// ask lets a question be answered beside. Until then nothing else is done for the lane.
+func (a *appender) ask(l *lane, q question, after func(error)) {
+	l.asks = true
+	began := time.Now()
+	a.beside.ask(q, func(err error) {
+		l.asks = false
+		l.waits = time.Now().Add(min(time.Since(began), together))
+		after(err)
+	})
 }
 
 // answer gives the next entry of the lane's first job its answer.

@@ -24,6 +24,14 @@ const MinVersion = "4.4"
 // is shorter than an attempt, so that the reason is told instead of "timeout".
 const selection = 3 * time.Second
 
+// connecting is how many connections are made at once. The driver's own 2 are for
+// applications of which there are many; here one process has all its connections to
+// make anew after each outage, when everybody comes back together, and where a
+// handshake takes 2 s the sixth to wait would be over its time. With as many as the
+// appender asks at once, a whole round of questions waits for one handshake, and the
+// pool, of 100, is full after seven.
+const connecting = asking
+
 // connect returns a client that has reached the primary.
 func connect(ctx context.Context, o Options) (client *driver.Client, database string, err error) {
 	uri, err := connstring.ParseAndValidate(o.URI)
@@ -69,6 +77,9 @@ func clientOptions(o Options) *options.ClientOptions {
 		SetRetryWrites(false).
 		SetAppName("parley").
 		SetServerSelectionTimeout(min(selection, o.Attempt))
+	if opts.MaxConnecting == nil {
+		opts.SetMaxConnecting(connecting)
+	}
 	if opts.ConnectTimeout == nil {
 		opts.SetConnectTimeout(min(selection, o.Attempt))
 	}

@@ -101,7 +101,7 @@ func (a *appender) weigh(l *lane, j *job) question {
 	}
 	return func(ctx context.Context) error {
 		// As many as there are entries can be the job's own.
-		docs, err := findIn[entryDoc](ctx, a.store.c.entries, bson.D{
+		docs, err := a.find(ctx, bson.D{
 			field("stream", string(l.stream)), field("seq", bson.D{{Key: "$gt", Value: j.expect}}),
 			field("type", bson.D{{Key: "$in", Value: parley.ControlTypes()}}),
 		}, options.Find().SetSort(newestFirst()).SetLimit(int64(len(j.answers)+1)).SetProjection(bson.D{{Key: "body", Value: 0}}))
@@ -144,7 +144,7 @@ func (a *appender) unstage(l *lane) {
 
 func (a *appender) askHead(l *lane) question {
 	return func(ctx context.Context) error {
-		docs, err := findIn[entryDoc](ctx, a.store.c.entries, bson.D{field("stream", string(l.stream))},
+		docs, err := a.find(ctx, bson.D{field("stream", string(l.stream))},
 			options.Find().SetSort(newestFirst()).SetLimit(1).SetProjection(bson.D{{Key: "body", Value: 0}}))
 		if err != nil {
 			return err
@@ -171,7 +171,7 @@ func (a *appender) askRepeats(l *lane, j *job) question {
 		same = append(same, bson.D{field("stream", string(l.stream)), field("sender", sender), field("id", bson.D{{Key: "$in", Value: ids}})})
 	}
 	return func(ctx context.Context) error {
-		docs, err := findIn[entryDoc](ctx, a.store.c.entries, bson.D{field("$or", same)})
+		docs, err := a.find(ctx, bson.D{field("$or", same)})
 		if err != nil {
 			return err
 		}
@@ -179,10 +179,10 @@ func (a *appender) askRepeats(l *lane, j *job) question {
 		for i := range docs {
 			j.know(&docs[i])
 		}
-		if len(docs) == 0 {
-			return nil
+		if len(docs) > 0 {
+			a.readAhead(ctx, l, docs[0].Seq)
 		}
-		return a.readAhead(ctx, l, docs[0].Seq)
+		return nil
 	}
 }
 
@@ -190,14 +190,13 @@ func (a *appender) askRepeats(l *lane, j *job) question {
 const aheadOfRepeats = 200
 
 // readAhead remembers what is behind an entry that was sent again: that is what
-// comes next.
-func (a *appender) readAhead(ctx context.Context, l *lane, seq int64) error {
+// comes next. What cannot be read will be asked for when it comes.
+func (a *appender) readAhead(ctx context.Context, l *lane, seq int64) {
 	state := a.store.recent.state()
-	docs, err := findIn[entryDoc](ctx, a.store.c.entries,
+	docs, err := a.find(ctx,
 		bson.D{field("stream", string(l.stream)), field("seq", bson.D{{Key: "$gt", Value: seq}})},
 		options.Find().SetSort(oldestFirst()).SetLimit(aheadOfRepeats))
 	if err == nil {
 		a.store.recent.fill(state, a.store.asRead(docs, nil))
 	}
-	return err
 }

@@ -20,7 +20,7 @@ func (a *appender) batch() []*lane {
 	var batch []*lane
 	bytes, now := 0, time.Now()
 	for i, l := range a.active {
-		if l.staged == nil || len(l.unwatched) > 0 || l.staged.retryAt.After(now) {
+		if l.asks || l.staged == nil || len(l.unwatched) > 0 || l.staged.retryAt.After(now) || l.unnoted() {
 			continue
 		}
 		batch = append(batch, l)
@@ -40,9 +40,6 @@ func (a *appender) batch() []*lane {
 func (a *appender) insert(batch []*lane) error {
 	if len(batch) == 0 {
 		return nil
-	}
-	if err := a.noteDeletes(batch); err != nil {
-		return err
 	}
 	docs := make([]*entryDoc, len(batch))
 	for i, l := range batch {
@@ -143,35 +140,13 @@ func (a *appender) landed(l *lane) {
 	}
 	l.unwatched = append(l.unwatched, l.staged.doc)
 	if l.staged.deletes {
-		a.blanks = append(a.blanks, l.staged.doc)
+		l.chores.blanks = append(l.chores.blanks, l.staged.doc)
 	}
-}
-
-// noteDeletes writes down the deletes of a batch before they are inserted.
-func (a *appender) noteDeletes(batch []*lane) error {
-	var deletes []*entryDoc
-	for _, l := range batch {
-		if l.staged.deletes && !l.staged.noted {
-			deletes = append(deletes, l.staged.doc)
-		}
-	}
-	if len(deletes) == 0 {
-		return nil
-	}
-	ctx, cancel := a.store.limit(a.store.ctx)
-	defer cancel()
-	if err := a.store.note(ctx, deletes); err != nil {
-		return err
-	}
-	for _, l := range batch {
-		l.staged.noted = l.staged.deletes
-	}
-	return nil
 }
 
 func (a *appender) unstageNoted(l *lane) {
 	if l.staged.noted {
-		a.voided = append(a.voided, l.staged.doc)
+		l.chores.voided = append(l.chores.voided, l.staged.doc)
 	}
 	a.unstage(l)
 }
@@ -184,34 +159,41 @@ func samePlace(d *entryDoc) bson.D {
 	})}
 }
 
-const placesAtOnce = 50 // looked for with one query
+const placesAtOnce = 50 // looked for with one query, at most
 
 // resolve reads what is in the way of entries whose insert was refused as a
-// duplicate. Which key it was is not asked of the server: not all tell.
-func (a *appender) resolve(taken []*lane) error {
-	var failed error
-	for part := range slices.Chunk(taken, placesAtOnce) {
-		places := bson.A{}
-		for _, l := range part {
-			places = append(places, samePlace(l.staged.doc)[0].Value.(bson.A)...)
-		}
-		ctx, cancel := a.store.limit(a.store.ctx)
-		found, err := findIn[entryDoc](ctx, a.store.c.entries, bson.D{field("$or", places)})
-		cancel()
+// duplicate. Which key it was is not asked of the server: not all tell. When a query
+// does not come back in time, the next ones are for fewer places: the whole would never
+// be found out about otherwise, on a server that has just come back and is slow.
+func (a *appender) resolve(taken []*lane) (failed error) {
+	for len(taken) > 0 {
+		n := min(a.places, len(taken))
+		found, err := a.inTheWay(taken[:n])
 		if err != nil {
-			failed = err
-			for _, l := range part {
+			a.places = max(1, a.places/4)
+			for _, l := range taken {
 				l.staged.open = true
 			}
-			continue
+			return err
 		}
-		for _, l := range part {
+		a.places = min(2*a.places, placesAtOnce)
+		for _, l := range taken[:n] {
 			if err := a.resolveOne(l, found); err != nil {
 				failed = err
 			}
 		}
+		taken = taken[n:]
 	}
 	return failed
+}
+
+// inTheWay returns the entries that have the places or the identities of staged ones.
+func (a *appender) inTheWay(lanes []*lane) ([]entryDoc, error) {
+	places := bson.A{}
+	for _, l := range lanes {
+		places = append(places, samePlace(l.staged.doc)[0].Value.(bson.A)...)
+	}
+	return a.find(a.store.ctx, bson.D{field("$or", places)})
 }
 
 // errNotYet means that an index has a key whose document the majority has not.
@@ -261,10 +243,8 @@ func (a *appender) catchUp(l *lane) error {
 		l.failed = true
 		return nil
 	}
-	ctx, cancel := a.store.limit(a.store.ctx)
-	defer cancel()
 	l.behind = true
-	return a.readOn(ctx, l)
+	return a.readOn(a.store.ctx, l)
 }
 
 // readOn reads what is behind the lane's head, to be told. Until that has succeeded
@@ -272,7 +252,7 @@ func (a *appender) catchUp(l *lane) error {
 func (a *appender) readOn(ctx context.Context, l *lane) error {
 	var found []*entryDoc
 	for after := l.seq; ; {
-		docs, err := findIn[entryDoc](ctx, a.store.c.entries,
+		docs, err := a.find(ctx,
 			bson.D{field("stream", string(l.stream)), field("seq", bson.D{{Key: "$gt", Value: after}})},
 			options.Find().SetSort(oldestFirst()).SetLimit(batchEntries))
 		if err == nil {
@@ -290,6 +270,15 @@ func (a *appender) readOn(ctx context.Context, l *lane) error {
 		}
 		after += int64(len(docs))
 	}
+}
+
+// find returns the entries that match, with one command and its limit.
+func (a *appender) find(ctx context.Context, filter bson.D, opts ...options.Lister[options.FindOptions]) (docs []entryDoc, err error) {
+	err = a.store.once(ctx, func(ctx context.Context) error {
+		docs, err = findIn[entryDoc](ctx, a.store.c.entries, filter, opts...)
+		return err
+	})
+	return docs, err
 }
 
 // findIn returns the documents that match, with one command.

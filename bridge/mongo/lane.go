@@ -37,7 +37,11 @@ type lane struct {
 	jobs      []*job
 	facts     facts       // about the first job's next entry
 	staged    *staged     // its document, on its way
+	chores    chores      // for deletes
 	unwatched []*entryDoc // durable, and not told to the watcher yet
+	asks      bool        // a question about it is under way; nothing of the lane but jobs changes here until then
+	putOff    bool        // there was no room for its question
+	waits     time.Time   // until then for others' answers
 	active    bool
 }
 
@@ -74,7 +78,9 @@ func (c *lanes) of(s parley.Stream) *lane {
 		l = &lane{stream: s}
 	}
 	c.young[s] = l
-	c.ids += len(l.ids)
+	if !l.asks {
+		c.ids += len(l.ids)
+	}
 	return l
 }
 
@@ -141,4 +147,6 @@ func (c *lanes) isNew(l *lane, e *parley.Entry) bool {
 }
 
 // idle reports whether there is nothing to do for the lane.
-func (l *lane) idle() bool { return len(l.jobs) == 0 && l.staged == nil && len(l.unwatched) == 0 }
+func (l *lane) idle() bool {
+	return len(l.jobs) == 0 && l.staged == nil && len(l.unwatched) == 0 && !l.chores.waiting()
+}

@@ -198,6 +198,13 @@ func (s *Store) limit(ctx context.Context) (context.Context, context.CancelFunc)
 	return context.WithTimeout(ctx, s.attempt)
 }
 
+// once makes one command, with its limit.
+func (s *Store) once(ctx context.Context, do func(context.Context) error) error {
+	ctx, cancel := s.limit(ctx)
+	defer cancel()
+	return do(ctx)
+}
+
 func closed(c <-chan struct{}) bool {
 	select {
 	case <-c:

@@ -16,7 +16,7 @@ import (
 func (a *appender) tell() error {
 	var lanes []*lane
 	for _, l := range a.active {
-		if len(l.unwatched) > 0 {
+		if !l.asks && len(l.unwatched) > 0 {
 			lanes = append(lanes, l)
 		}
 	}
@@ -106,31 +106,4 @@ func (a *appender) told(l *lane) {
 		l.jobs[0].know(own.doc)
 		a.answer(l, parley.Appended{Entry: own.doc.entry()})
 	}
-}
-
-// cleanUp blanks what durable deletes are about.
-func (a *appender) cleanUp() error {
-	if len(a.voided)+len(a.blanks) == 0 {
-		return nil
-	}
-	ctx, cancel := a.store.limit(a.store.ctx)
-	defer cancel()
-	if len(a.voided) > 0 {
-		if err := a.store.forgetDeletes(ctx, a.voided); err != nil {
-			return err
-		}
-		a.voided = nil
-	}
-	if len(a.blanks) == 0 {
-		return nil
-	}
-	if err := a.store.blank(ctx, a.blanks); err != nil {
-		return err
-	}
-	crash.At(crash.Redacted)
-	for _, d := range a.blanks {
-		a.store.redactions.remove(d)
-	}
-	a.blanks = nil
-	return nil
 }

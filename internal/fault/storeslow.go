@@ -56,6 +56,9 @@ func (w *world) slowFor(ctx context.Context, mood string, pinger *pinger) error 
 	for range w.asks() {
 		w.ask(ctx, mood)
 	}
+	if mood != "hang" {
+		w.expectSome(ctx, mood, acked)
+	}
 	w.result.took("PINGRESP p99 with "+mood, pinger.quantile(0.99), pongLimit)
 	now, err := w.metric(ctx, "go_goroutines")
 	if err != nil {
@@ -75,6 +78,20 @@ func (w *world) slowFor(ctx context.Context, mood string, pinger *pinger) error 
 	}
 	w.result.took("drained after "+mood+" max", time.Since(began), drainedLimit)
 	return w.awaitBack(ctx)
+}
+
+// expectSome waits until something has been acknowledged: a database that takes its time
+// stores all the same.
+func (w *world) expectSome(ctx context.Context, mood string, before int64) {
+	err := await(ctx, answerLimit, func() string {
+		if w.acked() == before {
+			return "nothing is acknowledged"
+		}
+		return ""
+	})
+	if err != nil {
+		w.result.problem("with %s, %v: %s", mood, err, w.trouble())
+	}
 }
 
 // asks is how often somebody sends a message by HTTP while the database is slow.

@@ -23,6 +23,10 @@ import (
 // 100. A command that needs one more waits forever; an update of 100 documents does.
 const Capacity = 80
 
+// AtOnce is how many commands FerretDB can be expected to answer at once: it decodes a whole
+// collection for most of them, so that each more takes processors from the others.
+const AtOnce = 4
+
 // opening is held while one is opened: each notes in a variable of the package that it
 // is embedded.
 var opening sync.Mutex

@@ -6,6 +6,7 @@ import (
 	"os"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -283,6 +284,47 @@ func TestRepeatsOfWhatIsRemembered(t *testing.T) {
 	}
 }
 
+// TestConnectionsAreMadeTogether lets many come at once, when connections and answers
+// take their time: they must not wait for each other's connections.
+func TestConnectionsAreMadeTogether(t *testing.T) {
+	p, through, _ := between(t)
+	s := openWith(t, mongo.Options{URI: through})
+	defer func() { mustClose(t, s) }()
+	const many, enough, slow = 16, 10, 2 * time.Second
+	var came []time.Time // guarded by the proxy
+	p.Break(func(c wire.Command) wire.Fault {
+		switch c.Name {
+		case "hello":
+			came = append(came, time.Now())
+			return wire.Delay(slow, wire.Before)
+		case "find":
+			return wire.Delay(slow, wire.Before)
+		}
+		return wire.Fault{}
+	})
+	var all sync.WaitGroup
+	for n := range many {
+		all.Go(func() {
+			if _, err := s.Head(t.Context(), conversation(n)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	p.Break(nil)
+	most := 0
+	for i, first := range came {
+		n := 0
+		for n < len(came)-i && came[i+n].Sub(first) < slow {
+			n++
+		}
+		most = max(most, n)
+	}
+	if most < enough {
+		t.Errorf("%d connections were made at once, want at least %d", most, enough)
+	}
+}
+
 func mustAppend(t *testing.T, s *mongo.Store, stream parley.Stream, e parley.Entry) parley.Entry {
 	t.Helper()
 	answers, err := s.Append(t.Context(), stream, []parley.Entry{e}, parley.ExpectAny)
@@ -328,4 +370,52 @@ func nothingRuns(t *testing.T) {
 		stacks = string(buf[:runtime.Stack(buf, true)])
 		return !strings.Contains(stacks, "parley/bridge/mongo.(")
 	}, func() string { return stacks })
+}
+
+// TestManyUnresolved loses the answers to inserts in many streams, on a database that is too
+// slow to look for all of them at once afterwards.
+func TestManyUnresolved(t *testing.T) {
+	p, through, direct := between(t)
+	s := openWith(t, mongo.Options{URI: through, Attempt: 2 * time.Second, Patience: time.Minute})
+	defer func() { mustClose(t, s) }()
+	const many, few = 20, 8
+	for n := range many {
+		mustAppend(t, s, conversation(n), draft("vis_a", "msg_0001", "one"))
+	}
+	var lost atomic.Bool
+	lost.Store(true)
+	p.Break(func(c wire.Command) wire.Fault {
+		places, err := c.Body.LookupErr("filter", "$or")
+		switch {
+		case c.Collection != "entries":
+		case c.Name == "insert" && lost.Load():
+			return wire.Reset(wire.After)
+		case c.Name == "find" && err == nil && len(elements(places)) > few:
+			return wire.Hang(wire.Before)
+		}
+		return wire.Fault{}
+	})
+	var all sync.WaitGroup
+	for n := range many {
+		all.Go(func() {
+			answers, err := s.Append(t.Context(), conversation(n), []parley.Entry{draft("vis_a", "msg_0002", "two")}, parley.ExpectAny)
+			if err != nil || answers[0].Err != nil || answers[0].Entry.Seq != 2 {
+				t.Errorf("append: %+v, %v; want seq 2", answers, err)
+			}
+		})
+	}
+	entries := connect(t, direct).Collection("entries")
+	await(t, func() bool {
+		n, err := entries.CountDocuments(t.Context(), bson.D{})
+		return err == nil && n == 2*many
+	}, func() string { return "not all are there" })
+	lost.Store(false)
+	all.Wait()
+	p.Break(nil)
+	ready(t, s)
+}
+
+func elements(array bson.RawValue) []bson.RawValue {
+	values, _ := array.Array().Values()
+	return values
 }

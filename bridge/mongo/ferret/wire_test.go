@@ -29,7 +29,7 @@ func between(t *testing.T) (p *wire.Proxy, through, direct string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(p.Close)
-	p.Limit(ferret.Capacity)
+	p.Limit(ferret.Capacity, ferret.AtOnce)
 	if through, err = p.URI(direct); err != nil {
 		t.Fatal(err)
 	}
@@ -228,7 +228,7 @@ func TestDownAndUp(t *testing.T) {
 // by clients of whom half do not wait.
 func TestLimit(t *testing.T) {
 	p, through, direct := between(t)
-	p.Limit(1)
+	p.Limit(1, 1)
 	p.Break(func(c wire.Command) wire.Fault {
 		if c.Name != "insert" {
 			return wire.Fault{}

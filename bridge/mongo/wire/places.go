@@ -11,19 +11,39 @@ const moment = time.Millisecond
 
 // places are what commands take while the server works on them.
 type places struct {
+	desk chan struct{} // a command has one
 	free chan struct{}
 	turn chan struct{} // one takes its places at a time: two that have half of theirs would wait forever
 }
 
-func newPlaces(n int) *places {
-	return &places{free: make(chan struct{}, n), turn: make(chan struct{}, 1)}
+func newPlaces(n, commands int) *places {
+	return &places{desk: make(chan struct{}, commands), free: make(chan struct{}, n), turn: make(chan struct{}, 1)}
 }
 
 // batch is how many documents a command may hold.
 func (p *places) batch() int { return max(1, cap(p.free)/2) }
 
-// take waits for n places, or until done is closed. It tells whether there was a wait.
+// take waits for a desk and n places, or until done is closed. It tells whether there was
+// a wait.
 func (p *places) take(n int, done <-chan struct{}) (waited, ok bool) {
+	select {
+	case p.desk <- struct{}{}:
+	default:
+		waited = true
+		select {
+		case p.desk <- struct{}{}:
+		case <-done:
+			return true, false
+		}
+	}
+	again, ok := p.takePlaces(n, done)
+	if !ok {
+		<-p.desk
+	}
+	return waited || again, ok
+}
+
+func (p *places) takePlaces(n int, done <-chan struct{}) (waited, ok bool) {
 	select {
 	case p.turn <- struct{}{}:
 	case <-done:
@@ -40,7 +60,7 @@ func (p *places) take(n int, done <-chan struct{}) (waited, ok bool) {
 		select {
 		case p.free <- struct{}{}:
 		case <-done:
-			p.give(taken)
+			p.givePlaces(taken)
 			return true, false
 		}
 	}
@@ -48,6 +68,11 @@ func (p *places) take(n int, done <-chan struct{}) (waited, ok bool) {
 }
 
 func (p *places) give(n int) {
+	p.givePlaces(n)
+	<-p.desk
+}
+
+func (p *places) givePlaces(n int) {
 	for range n {
 		<-p.free
 	}

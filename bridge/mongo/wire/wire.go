@@ -108,15 +108,16 @@ func (p *Proxy) Counts() map[string]Count {
 	return counts
 }
 
-// Limit lets the server work on so much at once, from the clients' next connections on,
-// that it needs at most n connections to its files: one for each command, and one for each
-// document of it that is updated or deleted. Other commands wait, and those whose clients
-// have gone by then are forgotten. FerretDB waits for its own connections forever, also in
-// the middle of one command.
-func (p *Proxy) Limit(n int) {
+// Limit lets the server work on so much at once, from the clients' next connections on: on
+// so many commands, and on so many that it needs at most n connections to its files, one for
+// each command and one for each document of it that is updated or deleted. Other commands
+// wait, and those whose clients have gone by then are forgotten. FerretDB waits for its own
+// connections forever, also in the middle of one command; and it reads all there is to find
+// anything, so that of very many at once none is answered in time.
+func (p *Proxy) Limit(n, commands int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.places = newPlaces(n)
+	p.places = newPlaces(n, commands)
 }
 
 func (p *Proxy) limit() *places {

@@ -54,7 +54,7 @@ func run(in io.Reader, out io.Writer) error {
 	}
 	defer p.Close()
 	p.InSet(*set)
-	p.Limit(ferret.Capacity)
+	p.Limit(ferret.Capacity, ferret.AtOnce)
 	go obey(p, in, out)
 	return s.Run(ctx)
 }
