@@ -141,6 +141,8 @@ func (a *appender) due() time.Duration {
 		case l.asks, l.putOff && a.beside.questions >= asked:
 		case l.staged != nil:
 			sooner(l.staged.retryAt)
+		case len(l.unwatched) > 0:
+			sooner(now)
 		case len(l.jobs) == 0 && l.chores.waiting():
 			sooner(l.chores.retryAt)
 		case a.beside.questions > 0:
