@@ -23,7 +23,8 @@ type gate struct {
 	closed  bool
 	most    int // room for silent and waiting ones
 	taken   int // of it
-	desks   int // turns at once
+	desks   int // turns at once, at most
+	open    int // of the desks, as many as the store keeps up with
 	working int
 	turn    map[*conn]struct{} // of those whose turn it is, also while they pause
 	crowds  map[netip.Prefix]*crowd
@@ -44,7 +45,7 @@ type place struct {
 }
 
 func newGate(most, desks int, begin func(*conn)) *gate {
-	return &gate{begin: begin, most: most, desks: desks, turn: map[*conn]struct{}{}, crowds: map[netip.Prefix]*crowd{}, turns: list.New()}
+	return &gate{begin: begin, most: most, desks: desks, open: desks, turn: map[*conn]struct{}{}, crowds: map[netip.Prefix]*crowd{}, turns: list.New()}
 }
 
 // dropped is a connection that has had to make room.
@@ -148,7 +149,7 @@ func (g *gate) makeRoom(c *conn) (all []dropped) {
 
 // advance begins as many turns as there are desks. The lock is held.
 func (g *gate) advance() {
-	for g.working < g.desks && g.turns.Len() > 0 && !g.closed {
+	for g.working < g.open && g.turns.Len() > 0 && !g.closed {
 		w := g.turns.Front().Value.(*crowd)
 		c := w.waiting.Front().Value.(*conn)
 		g.turns.MoveToBack(w.turn)
@@ -157,6 +158,28 @@ func (g *gate) advance() {
 		c.place.works = true
 		g.working++
 		g.begin(c)
+	}
+}
+
+// leastDesks stay open however slow the store is.
+const leastDesks = 4
+
+// overrun closes half of the desks: the store has not opened a session in time. All who
+// log in at once ask it for several things one after the other; where it is so slow that
+// nobody gets to the last one in time, nobody would ever get in.
+func (g *gate) overrun() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.open = max(g.open/2, min(leastDesks, g.desks))
+}
+
+// kept opens a desk more, if one is closed: the store has opened a session in time.
+func (g *gate) kept() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.open < g.desks {
+		g.open++
+		g.advance()
 	}
 }
 

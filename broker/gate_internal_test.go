@@ -47,6 +47,45 @@ func TestTurns(t *testing.T) {
 	}
 }
 
+// When the store does not keep up, fewer have their turn at once, but never none; when it
+// does again, as many as before.
+func TestTurnsOfASlowStore(t *testing.T) {
+	const desks, crowd = 16, 100
+	var working []*conn
+	g := newGate(crowd, desks, func(c *conn) { working = append(working, c) })
+	for range crowd {
+		c := stranger(1)
+		g.enter(c)
+		g.queue(c)
+	}
+	end := func(what func()) {
+		what()
+		c := working[0]
+		working = working[1:]
+		g.loggedIn(c)
+	}
+	for _, step := range []struct {
+		name  string
+		times int
+		what  func()
+		want  int
+	}{
+		{"all in time", 3, g.kept, desks},
+		{"one is late", 1, g.overrun, desks - 1}, // as many as there are over the half end first
+		{"and who was at work", 7, func() {}, desks / 2},
+		{"all are late", 20, g.overrun, leastDesks},
+		{"in time again", 5, g.kept, leastDesks + 5},
+		{"for longer", 20, g.kept, desks},
+	} {
+		for range step.times {
+			end(step.what)
+		}
+		if len(working) != step.want {
+			t.Fatalf("%s: %d are at work, want %d", step.name, len(working), step.want)
+		}
+	}
+}
+
 // Who waits in its turn for something lets others work meanwhile.
 func TestPausedTurns(t *testing.T) {
 	begun := 0

@@ -64,8 +64,10 @@ func (b *Broker) login(cl *mqtt.Client, c *conn, pk *packets.Packet) *refused {
 	if err := s.resume(ctx, pk.Connect.Clean); err != nil {
 		b.options.Logger.Warn("session not opened", "device", s.device, "error", err)
 		b.hub.leave(s)
+		b.gate.overrun()
 		return &refusedForNow
 	}
+	b.gate.kept()
 	b.presence.came(userKey(who.Site, who.User), s.device)
 	b.stats.connected.Add(1)
 	b.stats.connects.Add(1)

@@ -48,6 +48,7 @@ func (s *Store) Connect(ctx context.Context, device string, clean bool, expiry t
 	defer s.stripes.lock(device)()
 	session := parley.Session{Device: device}
 	var born int64
+	fresh := false // there is nothing to be forgotten
 	err := s.changeSession(ctx, device, func(ctx context.Context, d *sessionDoc, found bool) (verdict, error) {
 		if found && d.Generation == session.Generation {
 			return leave, nil // an attempt before, whose answer did not come
@@ -64,11 +65,11 @@ func (s *Store) Connect(ctx context.Context, device string, clean bool, expiry t
 			session.Seen = d.Seen
 		}
 		d.Generation, d.Expiry, d.Ends, d.LastID, d.Seen, d.Epoch = generation, seconds(expiry), 0, 0, session.Seen, s.epoch
-		session.Generation, born = generation, d.Born
+		session.Generation, born, fresh = generation, d.Born, !found
 		session.Subscriptions = d.subscriptions()
 		return keep, nil
 	})
-	if err == nil && !session.Present {
+	if err == nil && !session.Present && !fresh {
 		err = s.forgetCursors(ctx, device, born)
 	}
 	if err != nil {

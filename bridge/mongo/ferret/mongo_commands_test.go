@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"github.com/parley-chat/parley"
@@ -121,5 +123,33 @@ func mustClose(t testing.TB, s *mongo.Store) {
 	t.Helper()
 	if err := s.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestConnectRoundTrips opens the session of a device that is new, and again that of one
+// that comes back: on a database that is slow, each command less lets more of them in.
+func TestConnectRoundTrips(t *testing.T) {
+	m := newMonitor(t)
+	s := openWith(t, mongo.Options{URI: ferret.Start(t), Commands: m.command})
+	defer func() { mustClose(t, s) }()
+	connect := func(device string) map[string]int {
+		t.Helper()
+		m.since()
+		if _, err := s.Connect(t.Context(), device, false, time.Hour); err != nil {
+			t.Fatal(err)
+		}
+		return m.since()
+	}
+	connect("ste_a.vis_a.dev_first") // numbers are taken from the database
+	for _, c := range []struct {
+		name string
+		want map[string]int
+	}{
+		{"new", map[string]int{"find": 1, "insert": 1}},
+		{"back", map[string]int{"find": 1, "update": 1}},
+	} {
+		if diff := cmp.Diff(c.want, connect("ste_a.vis_a.dev_a")); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", c.name, diff)
+		}
 	}
 }
