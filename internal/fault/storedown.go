@@ -37,18 +37,17 @@ func (l *Lab) backlog() int {
 }
 
 // storeDown takes the database away in every way while messages are written, and gives
-// it back.
+// it back, each time in a world of its own.
 func storeDown(ctx context.Context, l *Lab) error {
-	return l.withCrew(ctx, func(ctx context.Context, w *world) error {
-		for n := range w.Rounds {
-			for _, mood := range []string{"refuse", "reset", "no-primary"} {
-				if err := w.downFor(ctx, mood, w.outage(n)); err != nil {
-					return fmt.Errorf("%s for %v: %w", mood, w.outage(n), err)
-				}
+	for n := range l.Rounds {
+		for _, mood := range []string{"refuse", "reset", "no-primary"} {
+			err := l.withCrew(ctx, func(ctx context.Context, w *world) error { return w.downFor(ctx, mood, w.outage(n)) })
+			if err != nil {
+				return fmt.Errorf("%s for %v: %w", mood, l.outage(n), err)
 			}
 		}
-		return nil
-	})
+	}
+	return nil
 }
 
 // withCrew is within, with the readers of the loops, and with many writers: one entry of

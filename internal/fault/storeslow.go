@@ -23,20 +23,24 @@ const (
 // storeSlow makes every operation of the database take 2 s, then lets none be answered,
 // while messages are written, a bystander pings, and another one asks by HTTP.
 func storeSlow(ctx context.Context, l *Lab) error {
-	return l.withCrew(ctx, func(ctx context.Context, w *world) error {
-		pinger, err := w.ping(ctx)
-		if err != nil {
-			return err
-		}
-		for n := range w.Rounds {
+	for n := range l.Rounds {
+		err := l.withCrew(ctx, func(ctx context.Context, w *world) error {
+			pinger, err := w.ping(ctx)
+			if err != nil {
+				return err
+			}
 			for _, mood := range []string{"slow 2s", "hang"} {
 				if err := w.slowFor(ctx, mood, pinger); err != nil {
-					return fmt.Errorf("round %d, %s: %w", n+1, mood, err)
+					return fmt.Errorf("%s: %w", mood, err)
 				}
 			}
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("round %d: %w", n+1, err)
 		}
-		return nil
-	})
+	}
+	return nil
 }
 
 func (w *world) slowFor(ctx context.Context, mood string, pinger *pinger) error {
