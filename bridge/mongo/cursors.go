@@ -2,6 +2,7 @@ package mongo
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -122,7 +123,8 @@ func (s *Store) forgetCursors(ctx context.Context, device string, born int64) er
 
 // SaveCursors raises cursors; a lower seq of the same epoch changes nothing, a
 // cursor of another epoch is replaced, one that does not exist is made. A save
-// without a stream only raises Seen. Saves of unknown devices and of generations
+// without a stream only raises Seen. On a slow database a save gives way to who connects or
+// leaves. Saves of unknown devices and of generations
 // older than the session's are ignored.
 func (s *Store) SaveCursors(ctx context.Context, saves []parley.CursorSave) error {
 	if len(saves) == 0 {
@@ -135,8 +137,9 @@ func (s *Store) SaveCursors(ctx context.Context, saves []parley.CursorSave) erro
 	}
 	slices.Sort(devices)
 	devices = slices.Compact(devices)
-	defer s.stripes.lock(devices...)()
-	err := s.retry(ctx, "save cursors", func(ctx context.Context) error {
+	yielding, unlock := s.stripes.lockYielding(ctx, devices...)
+	defer unlock()
+	err := s.retry(yielding, "save cursors", func(ctx context.Context) error {
 		docs, err := findIn[sessionDoc](ctx, s.c.sessions, bson.D{field("_id", bson.D{{Key: "$in", Value: devices}})})
 		if err != nil {
 			return err
@@ -150,11 +153,18 @@ func (s *Store) SaveCursors(ctx context.Context, saves []parley.CursorSave) erro
 		}
 		return s.raiseSeen(ctx, sessions, saves)
 	})
+	if err != nil && yielding.Err() != nil && ctx.Err() == nil {
+		err = unknown(errYielded)
+	}
 	if err != nil {
 		return fmt.Errorf("save cursors: %w", err)
 	}
 	return nil
 }
+
+// errYielded means that a save took so long that who waited for one of its devices, to log
+// in or out, came first.
+var errYielded = errors.New("a device has connected or left meanwhile, the database is slow")
 
 // raiseCursors writes the saves that count, the last word for each cursor.
 func (s *Store) raiseCursors(ctx context.Context, sessions map[string]*sessionDoc, saves []parley.CursorSave) error {

@@ -106,22 +106,31 @@ func (l *Lab) loop(ctx context.Context, config server.Config, harm func(context.
 
 // rounds makes some rounds of a loop in a world of their own.
 func (l *Lab) rounds(ctx context.Context, config server.Config, from, to int, harm func(context.Context, *world) error) error {
+	if l.mood != "" {
+		if err := l.store.Turn("fine"); err != nil {
+			return err
+		}
+	}
 	return l.within(ctx, config, func(ctx context.Context, w *world) error {
-		if err := w.crew(ctx, bothReaders[:], everyKind[:], 50); err != nil {
-			return fmt.Errorf("set up: %w", err)
-		}
-		for n := from; n < to; n++ {
-			err := w.load(ctx, w.batch())
-			if err == nil {
-				err = harm(ctx, w)
-			}
-			if err != nil {
-				return fmt.Errorf("round %d: %w", n+1, err)
-			}
-			w.Log.Debug("round made", "round", n+1, "acked", w.acked())
-		}
-		return nil
+		return w.inMood(ctx, func(ctx context.Context, w *world) error { return w.repeat(ctx, from, to, harm) })
 	})
+}
+
+func (w *world) repeat(ctx context.Context, from, to int, harm func(context.Context, *world) error) error {
+	if err := w.crew(ctx, bothReaders[:], everyKind[:], 50); err != nil {
+		return fmt.Errorf("set up: %w", err)
+	}
+	for n := from; n < to; n++ {
+		err := w.load(ctx, w.batch())
+		if err == nil {
+			err = harm(ctx, w)
+		}
+		if err != nil {
+			return fmt.Errorf("round %d: %w", n+1, err)
+		}
+		w.Log.Debug("round made", "round", n+1, "acked", w.acked())
+	}
+	return nil
 }
 
 // cutLoop harms the network between the devices and the server in each round:

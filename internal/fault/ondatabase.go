@@ -76,12 +76,21 @@ func (w *world) awaitBack(ctx context.Context) error {
 }
 
 // storeErrors lets one write in ten go wrong, in every way there is, from the first
-// message on.
+// message on. Servers are started without: one that cannot make its indexes says so and ends.
 func storeErrors(ctx context.Context, l *Lab) error {
-	if err := l.store.Turn("stumble 0.1"); err != nil {
-		return err
-	}
+	l.mood = "stumble 0.1"
 	return l.loop(ctx, server.Config{}, func(ctx context.Context, w *world) error {
 		return w.drain(ctx)
 	})
+}
+
+// inMood calls act with the database in the mood of the row, in which it stays: until
+// the next server is started.
+func (w *world) inMood(ctx context.Context, act func(context.Context, *world) error) error {
+	if w.mood != "" {
+		if err := w.store.Turn(w.mood); err != nil {
+			return err
+		}
+	}
+	return act(ctx, w)
 }

@@ -91,6 +91,7 @@ type Lab struct {
 	random *rand.Rand
 	result *Result
 	store  *database.Database // of rows whose servers have theirs there
+	mood   string             // that it is in, from when a server is ready on
 	worlds int                // how many have been made in it
 	host   *netns.Host        // of rows that have networks
 }

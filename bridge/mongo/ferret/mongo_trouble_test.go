@@ -419,3 +419,43 @@ func elements(array bson.RawValue) []bson.RawValue {
 	values, _ := array.Array().Values()
 	return values
 }
+
+// TestConnectBeforeCursors keeps a save of cursors from getting on: the device connects
+// again all the same, and the cursor is saved later.
+func TestConnectBeforeCursors(t *testing.T) {
+	p, through, _ := between(t)
+	s := openWith(t, mongo.Options{URI: through, Attempt: 20 * time.Second, Patience: time.Minute})
+	defer func() { mustClose(t, s) }()
+	const device = "ste_a.vis_a.dev_a"
+	stream := conversation(1)
+	first, err := s.Connect(t.Context(), device, false, time.Hour)
+	must(t, err)
+	save := parley.CursorSave{Device: device, Generation: first.Generation, Cursor: parley.Cursor{Stream: stream, Epoch: s.Epoch(), Seq: 7}}
+	var hanging atomic.Int64
+	p.Break(func(c wire.Command) wire.Fault {
+		if c.Collection != "cursors" {
+			return wire.Fault{}
+		}
+		hanging.Add(1)
+		return wire.Hang(wire.Before)
+	})
+	saved := make(chan error, 1)
+	go func() { saved <- s.SaveCursors(context.Background(), []parley.CursorSave{save}) }()
+	await(t, func() bool { return hanging.Load() > 0 }, func() string { return "nothing hangs" })
+	second, err := s.Connect(t.Context(), device, false, time.Hour)
+	must(t, err)
+	if n := hanging.Load(); !second.Present || n != 1 {
+		t.Errorf("%+v; %d saves were not answered: it has waited for the first", second, n)
+	}
+	p.Break(nil)
+	if err := <-saved; err == nil || !parley.ErrorOf(err).Code.Retry() {
+		t.Errorf("saved: %v, want a temporary error", err)
+	}
+	save.Generation = second.Generation
+	must(t, s.SaveCursors(t.Context(), []parley.CursorSave{save}))
+	cursors, err := s.Cursors(t.Context(), device, []parley.Stream{stream})
+	must(t, err)
+	if diff := cmp.Diff([]parley.Cursor{save.Cursor}, cursors); diff != "" {
+		t.Errorf("cursors (-want +got):\n%s", diff)
+	}
+}
