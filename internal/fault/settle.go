@@ -2,9 +2,11 @@ package fault
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
+	"github.com/parley-chat/parley"
 	"github.com/parley-chat/parley/internal/fault/checker"
 )
 
@@ -15,10 +17,7 @@ func (w *world) settle(ctx context.Context) error {
 	if err := w.quiet(ctx); err != nil {
 		return err
 	}
-	streams, err := w.read(ctx)
-	if err == nil && w.household != nil {
-		streams, err = w.household.read(ctx, streams)
-	}
+	streams, err := w.readAll(ctx)
 	if err != nil {
 		return err
 	}
@@ -52,6 +51,21 @@ func (w *world) drain(ctx context.Context) error {
 		}
 		return ""
 	})
+}
+
+// readAll reads everything that is judged. A server that says it cannot read for the moment
+// is asked again.
+func (w *world) readAll(ctx context.Context) (streams []checker.Stream, err error) {
+	never := await(ctx, w.patient(setupTimeout), func() string {
+		if streams, err = w.read(ctx); err == nil && w.household != nil {
+			streams, err = w.household.read(ctx, streams)
+		}
+		if refusal := (*parley.Error)(nil); errors.As(err, &refusal) && refusal.Code == parley.CodeUnavailable {
+			return err.Error()
+		}
+		return ""
+	})
+	return streams, errors.Join(never, err)
 }
 
 // read reads every conversation as REST returns it.
