@@ -22,7 +22,7 @@ func TestMigrateToASlowDatabase(t *testing.T) {
 	storetest.Furnish(t, from, 60, 3)
 
 	proxy, through, _ := between(t)
-	proxy.Limit(800) // commands of up to 400 documents: no more than one is under way
+	proxy.Limit(800, 1) // commands of up to 400 documents: no more than one is under way
 	f, err := mongo.Fill(ctx, mongo.Options{URI: through, NoProbe: true, Attempt: 2 * time.Second, Patience: 2500 * time.Millisecond}, from.Epoch())
 	noError(t, err)
 	t.Cleanup(func() { _ = f.Close() })
