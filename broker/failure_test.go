@@ -99,14 +99,14 @@ func TestStoreFailsForAMoment(t *testing.T) {
 // each is acknowledged, in order, on a connection that stays.
 func TestSlowStoreIsWaitedFor(t *testing.T) {
 	versions(t, func(t *testing.T, version byte) {
-		w := newWorld(t, recordFor(time.Second))
+		w := newWorld(t, recordFor(4*time.Second))
 		c := w.connect(t, w.visitor(), version)
-		id, all := parley.NewID(parley.PrefixConversation), drafts(10)
+		id, all := parley.NewID(parley.PrefixConversation), drafts(4)
 		opened := draft()
 		c.expectAck(c.post(id, opened))
 		w.store.decide(func(ctx context.Context, entries []parley.Entry) error {
 			select {
-			case <-time.After(time.Duration(len(entries)) * 200 * time.Millisecond):
+			case <-time.After(time.Duration(len(entries)) * 700 * time.Millisecond):
 				return nil
 			case <-ctx.Done():
 				return ctx.Err()
