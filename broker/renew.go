@@ -42,29 +42,46 @@ func (in *inbound) renew(pk *packets.Packet, r renewal) bool {
 		s.disconnect(tokenExpired) // rights were decided with the old role: connecting again decides them anew
 		return false
 	}
-	s.expireAt(who.Expires)
+	if !s.expireAt(who.Expires) {
+		return false
+	}
 	in.acknowledge(s.acker.append(nil, pk.PacketID, packets.CodeSuccess, nil), 1)
 	return true
 }
 
 // expireAt disconnects the device when its token ends, unless it has another one that
 // lasts longer: a renewal may have been overtaken by a newer one. The zero time is
-// never.
-func (s *session) expireAt(t time.Time) {
-	if t.IsZero() {
-		s.stopExpiring()
-		return
-	}
+// never. false means that the token before has ended by now, and the connection with it.
+func (s *session) expireAt(t time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.pump.ctx.Err() != nil || t.Before(s.expiresAt) { // of a connection that has ended nobody would stop the timer
-		return
-	}
-	if s.expires != nil {
+	switch {
+	case s.expired:
+		return false
+	case s.pump.ctx.Err() != nil, !t.IsZero() && t.Before(s.expiresAt): // of a connection that has ended nobody would stop the timer
+		return true
+	case s.expires != nil:
 		s.expires.Stop()
 	}
 	s.expiresAt = t
-	s.expires = time.AfterFunc(t.Sub(s.broker.options.Now()), func() { s.disconnect(tokenExpired) })
+	if t.IsZero() {
+		return true
+	}
+	s.expires = time.AfterFunc(t.Sub(s.broker.options.Now()), func() {
+		if s.expire(t) {
+			s.disconnect(tokenExpired)
+		}
+	})
+	return true
+}
+
+// expire reports whether the connection is to end with the token that ends at t. It is
+// not when another token has come while the timer already ran out.
+func (s *session) expire(t time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.expired = s.expired || s.expiresAt.Equal(t)
+	return s.expired
 }
 
 // stopExpiring releases the timer.

@@ -50,6 +50,7 @@ type session struct {
 	seenSaved int64       // the newest parley.CursorSave.Seen
 	expires   *time.Timer // with the token, nil for never
 	expiresAt time.Time   // the latest that it had
+	expired   bool        // the last one has ended
 
 	ending sync.Once
 	ended  chan struct{}
