@@ -135,9 +135,9 @@ func TestSearchFilters(t *testing.T) {
 	w := newWorld(t)
 	first := w.say(ann, "c1", text("00001", "hello from Ann"))[0].Entry
 	w.claim(lilei, "c1")
-	w.later += time.Hour
+	w.later.Add(int64(time.Hour))
 	second := w.say(lilei, "c1", text("00002", "hello from Li Lei"))[0].Entry
-	w.later += time.Hour
+	w.later.Add(int64(time.Hour))
 	third := w.say(bob, "c2", text("00001", "hello from Bob"))[0].Entry
 	h1, h2, h3 := "c1/messages 2", "c1/messages 4", "c2/messages 2"
 	for name, c := range map[string]struct {

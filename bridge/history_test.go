@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -116,14 +117,15 @@ func TestHistoryPageOfManyEntries(t *testing.T) {
 // TestHistoryByTime writes entries of known times, some of them the same.
 func TestHistoryByTime(t *testing.T) {
 	w := newWorld(t)
-	now := time.Now().Truncate(time.Second)
+	var now atomic.Int64 // Unix milliseconds; the store looks at it when it likes
+	now.Store(time.Now().Truncate(time.Second).UnixMilli())
 	w.close()
-	w.now = func() time.Time { return now }
+	w.now = func() time.Time { return time.UnixMilli(now.Load()) }
 	w.open()
 	times := map[int64]int64{}
 	for i := range 40 {
 		if i%3 == 0 {
-			now = now.Add(time.Duration(i) * time.Millisecond)
+			now.Add(int64(i))
 		}
 		a := w.say(ann, "c1", draft(i))[0].Entry
 		times[a.Seq] = a.At

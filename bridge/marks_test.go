@@ -178,13 +178,13 @@ func TestReadBeforeBeingResponsible(t *testing.T) {
 func TestMarksAreAChange(t *testing.T) {
 	w := newWorld(t)
 	w.say(ann, "c1", draft(1))
-	w.later += time.Hour
+	w.later.Add(int64(time.Hour))
 	w.say(bob, "c2", draft(1))
 	since := w.conversation(boss, "c2").UpdatedAt
 	if list, err := w.bridge.Watched(t.Context(), ann, since); err != nil || len(list) != 0 {
 		t.Fatalf("before: %+v, %v", list, err)
 	}
-	w.later += time.Hour
+	w.later.Add(int64(time.Hour))
 	w.mark(ann, "c1", 0, 2)
 	w.mark(lilei, "c1", 0, 2)
 	if list, err := w.bridge.Watched(t.Context(), ann, since); err != nil || len(list) != 1 || list[0].ID != "c1" {

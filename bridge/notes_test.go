@@ -155,7 +155,7 @@ func TestOldNotesHealAfterACrash(t *testing.T) {
 	w.jot(lilei, "c1", draft(1))
 	w.expectNotes(lilei, 0, notes("c1", 1))
 	w.close()
-	w.later = 5 * time.Hour
+	w.later.Store(int64(5 * time.Hour))
 	w.open()
 	w.say(ann, "c2", draft(1))
 	w.expectList(ann, parley.ConversationList{}, "c2", "c1") // all is written, the position too

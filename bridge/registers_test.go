@@ -212,7 +212,7 @@ func TestRegistersAreRebuilt(t *testing.T) {
 	w.set(ann, setting(1, "tabs", `1`, 0))
 	w.closeStore() // under the bridge's feet: nothing more is written
 	_ = w.bridge.Close()
-	w.later += time.Minute
+	w.later.Add(int64(time.Minute))
 	w.open()
 	if got := w.registers(ann)["tabs"]; string(got.Value) != `1` || got.Version != 1 {
 		t.Errorf("after the restart: %+v", got)

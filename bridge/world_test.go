@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -45,7 +46,7 @@ type world struct {
 
 	options   bridge.Options
 	observers []bridge.Observer // beside the witness
-	later     time.Duration     // how far the store's clock is ahead
+	later     atomic.Int64      // how far the store's clock is ahead
 	now       func() time.Time
 }
 
@@ -64,7 +65,7 @@ func newWorldWith(t *testing.T, o bridge.Options) *world {
 func (w *world) open() {
 	w.Helper()
 	if w.now == nil {
-		w.now = func() time.Time { return time.Now().Add(w.later) }
+		w.now = func() time.Time { return time.Now().Add(time.Duration(w.later.Load())) }
 	}
 	store, err := sqlite.Open(w.Context(), sqlite.Options{Dir: w.dir, Now: w.now})
 	if err != nil {

@@ -3,6 +3,7 @@ package sqlite_test
 import (
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -114,9 +115,10 @@ func TestCrash(t *testing.T) {
 // TestRepeatAfterAWeek sends messages again that were stored seven days ago, to
 // the store that ran on and to one that was opened again.
 func TestRepeatAfterAWeek(t *testing.T) {
-	dir, now := t.TempDir(), time.Now()
+	dir := t.TempDir()
+	var later atomic.Int64
 	start := func() *sqlite.Store {
-		s, err := sqlite.Open(t.Context(), sqlite.Options{Dir: dir, Now: func() time.Time { return now }})
+		s, err := sqlite.Open(t.Context(), sqlite.Options{Dir: dir, Now: func() time.Time { return time.Now().Add(time.Duration(later.Load())) }})
 		must(t, err)
 		return s
 	}
@@ -132,7 +134,7 @@ func TestRepeatAfterAWeek(t *testing.T) {
 		first[i].Duplicate = true
 	}
 	for _, reopened := range []bool{false, true} {
-		if now = now.Add(7 * 24 * time.Hour); reopened {
+		if later.Add(int64(7 * 24 * time.Hour)); reopened {
 			must(t, s.Close())
 			s = start()
 		}
