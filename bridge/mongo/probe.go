@@ -13,8 +13,12 @@ import (
 	"github.com/parley-chat/parley"
 )
 
-// raisers is how many raise one number at once in the probe.
-const raisers = 50
+// In the probe so many raise one number at once, so many times: a quick server that loses
+// updates does not lose one every time.
+const (
+	raisers = 50
+	raises  = 8
+)
 
 // probe refuses a server on which the store would lose what it acknowledged: one
 // that lets a second document have a unique key, or forgets updates that come at
@@ -36,11 +40,25 @@ func (s *Store) probe(ctx context.Context) (err error) {
 	case !driver.IsDuplicateKeyError(err):
 		return fmt.Errorf("probe the server: %w", err)
 	}
+	for range raises {
+		if err := raise(ctx, c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// raise lets all raise the number once, and looks whether it has risen so far.
+func raise(ctx context.Context, c *driver.Collection) error {
+	one := bson.D{{Key: "key", Value: 1}}
+	if _, err := c.UpdateOne(ctx, one, set(field("n", int64(0)))); err != nil {
+		return fmt.Errorf("probe the server: %w", err)
+	}
 	var group sync.WaitGroup
 	errs := make([]error, raisers)
 	for i := range errs {
 		group.Go(func() {
-			_, errs[i] = c.UpdateOne(ctx, bson.D{{Key: "key", Value: 1}}, bson.D{{Key: "$inc", Value: bson.D{{Key: "n", Value: int64(1)}}}})
+			_, errs[i] = c.UpdateOne(ctx, one, bson.D{{Key: "$inc", Value: bson.D{{Key: "n", Value: int64(1)}}}})
 		})
 	}
 	group.Wait()
@@ -50,7 +68,7 @@ func (s *Store) probe(ctx context.Context) (err error) {
 	var raised struct {
 		N int64 `bson:"n"`
 	}
-	if err := c.FindOne(ctx, bson.D{{Key: "key", Value: 1}}).Decode(&raised); err != nil {
+	if err := c.FindOne(ctx, one).Decode(&raised); err != nil {
 		return fmt.Errorf("probe the server: %w", err)
 	}
 	if raised.N != raisers {
