@@ -59,6 +59,8 @@ export class Registers {
   #have = 0;
   #loading: Promise<void> | undefined;
   #sending = false;
+  /** What is answered from then on is for those who come later, who share the storage. */
+  #stopped = false;
   #stopTimer = (): void => {};
   #stopBeat = (): void => {};
 
@@ -100,6 +102,7 @@ export class Registers {
 
   /** Ends all of it. What has not been sent is kept for the next time. */
   stop(): void {
+    this.#stopped = true;
     for (const stop of [...this.#stops, this.#stopTimer, this.#stopBeat]) stop();
     this.#listeners.clear();
   }
@@ -122,12 +125,13 @@ export class Registers {
       .then((all) => this.#learn(all), () => {}) // the next beat, event or connection asks again
       .finally(() => {
         this.#loading = undefined;
-        this.#stopBeat = after(beat, () => this.#options.client.state === "online" && void this.#sync());
+        if (!this.#stopped) this.#stopBeat = after(beat, () => this.#options.client.state === "online" && void this.#sync());
       });
     return this.#loading;
   }
 
   #learn({ epoch, after: have, registers }: All): void {
+    if (this.#stopped) return;
     if (this.#epoch !== epoch) this.#held.clear(); // versions of another numbering
     this.#epoch = epoch;
     this.#have = Math.max(this.#have, have);
@@ -170,9 +174,10 @@ export class Registers {
     const { client } = this.#options;
     let pause = 0;
     this.#sending = true;
-    for (const wish of [...this.#wishes]) if (!pause && client.state === "online" && this.#wishes.includes(wish)) pause = await this.#tell(this.#sent(wish));
+    for (const wish of [...this.#wishes])
+      if (!pause && !this.#stopped && client.state === "online" && this.#wishes.includes(wish)) pause = await this.#tell(this.#sent(wish));
     this.#sending = false;
-    if (this.#wishes.length > 0 && client.state === "online") this.#schedule(pause || gather);
+    if (!this.#stopped && this.#wishes.length > 0 && client.state === "online") this.#schedule(pause || gather);
   }
 
   #sent(wish: Wish): Wish {
@@ -186,12 +191,14 @@ export class Registers {
     const { id, key, value, version: basedOn } = wish;
     try {
       const seq = await this.#options.client.call("POST", "/v1/me/registers", decodeReceipt, { id, key, value, basedOn });
+      if (this.#stopped) return 0;
       this.#settled(wish, seq);
       this.#backoff.reset();
     } catch (error) {
       const { code, retry } = errorOf(error);
       if (retry || code === "unauthenticated") return this.#backoff.next();
       if (code === "stale") await this.#sync();
+      if (this.#stopped) return 0;
       if (this.#wishes.includes(wish)) this.#lose(wish, code);
       this.#changed();
     }
