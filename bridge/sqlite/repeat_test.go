@@ -15,7 +15,8 @@ import (
 // the while, and of one that was opened anew.
 func TestRepeatsAfterDays(t *testing.T) {
 	began := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	c := &clock{at: began}
+	c := &clock{}
+	c.set(began)
 	dir := t.TempDir()
 	s := openAt(t, dir, c.now)
 	stream := parley.MessagesOf("ste_a", "cnv_a")
@@ -37,7 +38,7 @@ func TestRepeatsAfterDays(t *testing.T) {
 	first := send()
 	for _, later := range []time.Duration{7 * 24 * time.Hour, 5 * 365 * 24 * time.Hour, -time.Hour} {
 		for _, opened := range []bool{false, true} {
-			c.at = began.Add(later)
+			c.set(began.Add(later))
 			if opened {
 				must(t, s.Close())
 				s = openAt(t, dir, c.now)

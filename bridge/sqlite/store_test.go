@@ -35,9 +35,10 @@ func open(t testing.TB, dir string) *sqlite.Store {
 }
 
 // clock is a time that a test sets.
-type clock struct{ at time.Time }
+type clock struct{ at atomic.Pointer[time.Time] }
 
-func (c *clock) now() time.Time { return c.at }
+func (c *clock) now() time.Time    { return *c.at.Load() }
+func (c *clock) set(now time.Time) { c.at.Store(&now) }
 
 func openAt(t *testing.T, dir string, now func() time.Time) *sqlite.Store {
 	t.Helper()
