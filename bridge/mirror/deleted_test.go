@@ -1,9 +1,7 @@
 package mirror_test
 
 import (
-	"bytes"
 	"fmt"
-	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -12,6 +10,7 @@ import (
 	"github.com/parley-chat/parley/bridge"
 	"github.com/parley-chat/parley/bridge/mirror"
 	"github.com/parley-chat/parley/bridge/sqlite"
+	"github.com/parley-chat/parley/bridge/storetest"
 )
 
 // TestDeletedTextLeavesTheCopy copies a store in which lists still show a deleted
@@ -38,7 +37,7 @@ func TestDeletedTextLeavesTheCopy(t *testing.T) {
 	must(t, err)
 	must(t, f.Finish(ctx))
 	must(t, f.Close())
-	if len(filesWith(t, dir, canary)) == 0 {
+	if len(storetest.FilesWith(t, dir, canary)) == 0 {
 		t.Fatal("the row is not behind: there is nothing to see")
 	}
 	to, err := sqlite.Open(ctx, sqlite.Options{Dir: dir, PurgeAfter: time.Millisecond})
@@ -48,7 +47,7 @@ func TestDeletedTextLeavesTheCopy(t *testing.T) {
 	must(t, err)
 	defer func() { must(t, b.Close()) }()
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
-		found := filesWith(t, dir, canary)
+		found := storetest.FilesWith(t, dir, canary)
 		if len(found) == 0 {
 			return
 		}
@@ -56,21 +55,4 @@ func TestDeletedTextLeavesTheCopy(t *testing.T) {
 			t.Fatalf("the text stays in %v", found)
 		}
 	}
-}
-
-func filesWith(t *testing.T, dir, text string) (found []string) {
-	t.Helper()
-	files, err := os.ReadDir(dir)
-	must(t, err)
-	for _, f := range files {
-		data, err := os.ReadFile(filepath.Join(dir, f.Name()))
-		if os.IsNotExist(err) {
-			continue // deleted meanwhile
-		}
-		must(t, err)
-		if bytes.Contains(data, []byte(text)) {
-			found = append(found, f.Name())
-		}
-	}
-	return found
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/parley-chat/parley"
 	"github.com/parley-chat/parley/bridge"
 	"github.com/parley-chat/parley/bridge/sqlite"
+	"github.com/parley-chat/parley/bridge/storetest"
 )
 
 // documentOf makes a document of an entry with the words of its text.
@@ -71,7 +72,7 @@ func TestPurgeIndex(t *testing.T) {
 		gone = append(gone, sqlite.Term("ste_a", parley.TopicMessages, m.secret)...)
 	}
 	eventually(t, func() string {
-		if found := filesWith(t, dir, gone); len(found) > 0 {
+		if found := storetest.FilesWith(t, dir, gone...); len(found) > 0 {
 			return fmt.Sprintf("%d of %d words and terms are in the files: %s", len(found), len(gone), strings.Join(found[:min(5, len(found))], ", "))
 		}
 		return ""
@@ -90,7 +91,7 @@ func TestPurgeIndex(t *testing.T) {
 	}
 	must(t, s.Verify(t.Context()))
 	must(t, s.Close())
-	if found := filesWith(t, dir, gone); len(found) > 0 {
+	if found := storetest.FilesWith(t, dir, gone...); len(found) > 0 {
 		t.Errorf("closed: %v", found)
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/parley-chat/parley"
 	"github.com/parley-chat/parley/bridge/sqlite"
+	"github.com/parley-chat/parley/bridge/storetest"
 )
 
 // longStream writes n messages of all sizes to one conversation, every tenth of
@@ -55,16 +56,18 @@ func TestCutPurges(t *testing.T) {
 		if got != first {
 			t.Fatalf("history begins at %d, want %d", got, first)
 		}
-		eventually(t, func() string { return strings.Join(filesWith(t, dir, secrets[:min(n, int(first-1))]), ", ") })
+		eventually(t, func() string {
+			return strings.Join(storetest.FilesWith(t, dir, secrets[:min(n, int(first-1))]...), ", ")
+		})
 		must(t, s.Verify(t.Context()))
 	}
 	cut(600)
-	if kept := filesWith(t, dir, secrets[599:]); len(kept) < n-599 {
+	if kept := storetest.FilesWith(t, dir, secrets[599:]...); len(kept) < n-599 {
 		t.Errorf("%d texts are left, want %d", len(kept), n-599)
 	}
 	cut(n + 20)
 	must(t, s.Close())
-	if found := filesWith(t, dir, secrets); len(found) > 0 {
+	if found := storetest.FilesWith(t, dir, secrets...); len(found) > 0 {
 		t.Errorf("closed: %v", found)
 	}
 	s = open(t, dir)
@@ -89,7 +92,7 @@ func TestCutAfterKill(t *testing.T) {
 	copied := filepath.Join(t.TempDir(), "data")
 	must(t, os.CopyFS(copied, os.DirFS(dir)))
 	must(t, s.Close())
-	if len(filesWith(t, copied, secrets)) == 0 {
+	if len(storetest.FilesWith(t, copied, secrets...)) == 0 {
 		t.Error("the test wants to begin with the texts in a file")
 	}
 	s = purging(t, copied)
@@ -101,7 +104,7 @@ func TestCutAfterKill(t *testing.T) {
 			t.Errorf("entry %d after the kill: %s", e.Seq, e.Body)
 		}
 	}
-	eventually(t, func() string { return strings.Join(filesWith(t, copied, secrets), ", ") })
+	eventually(t, func() string { return strings.Join(storetest.FilesWith(t, copied, secrets...), ", ") })
 }
 
 // TestCutOfARowThatComesLater cuts a conversation whose row is not there yet. Who

@@ -1,7 +1,6 @@
 package sqlite_test
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/parley-chat/parley"
 	"github.com/parley-chat/parley/bridge/sqlite"
+	"github.com/parley-chat/parley/bridge/storetest"
 )
 
 // purging opens a store that purges at once.
@@ -35,26 +35,6 @@ func amendment(sender, id string, kind parley.EntryType, body string) parley.Ent
 func secretText(r *rand.Rand, n int) (secret, text string) {
 	secret = fmt.Sprintf("SECRET%06d.", n)
 	return secret, secret + strings.Repeat("x", r.IntN([]int{20, 600, 3000, 20_000}[r.IntN(4)]))
-}
-
-// filesWith returns the files of dir that hold one of the secrets.
-func filesWith(t *testing.T, dir string, secrets []string) (found []string) {
-	t.Helper()
-	files, err := os.ReadDir(dir)
-	must(t, err)
-	for _, f := range files {
-		data, err := os.ReadFile(filepath.Join(dir, f.Name()))
-		if os.IsNotExist(err) {
-			continue // deleted meanwhile
-		}
-		must(t, err)
-		for _, secret := range secrets {
-			if at := bytes.Index(data, []byte(secret)); at >= 0 {
-				found = append(found, fmt.Sprintf("%s: %s at %d", f.Name(), secret, at))
-			}
-		}
-	}
-	return found
 }
 
 // eventually fails the test with why unless that becomes empty.
@@ -141,7 +121,7 @@ func TestPurge(t *testing.T) {
 		gone = append(gone, texts[at]...)
 	}
 	clean := func() string {
-		if found := filesWith(t, dir, gone); len(found) > 0 {
+		if found := storetest.FilesWith(t, dir, gone...); len(found) > 0 {
 			return fmt.Sprintf("%d of %d deleted texts are in the files: %s", len(found), len(gone), strings.Join(found[:min(5, len(found))], ", "))
 		}
 		return ""
@@ -163,7 +143,7 @@ func TestPurge(t *testing.T) {
 	if why := clean(); why != "" {
 		t.Errorf("closed: %s", why)
 	}
-	if found := filesWith(t, dir, kept); len(found) < len(kept) {
+	if found := storetest.FilesWith(t, dir, kept...); len(found) < len(kept) {
 		t.Errorf("%d of %d texts that were not deleted are there", len(found), len(kept))
 	}
 	s = purging(t, dir)
@@ -202,7 +182,7 @@ func TestPurgeAfterKill(t *testing.T) {
 			must(t, os.CopyFS(copied, os.DirFS(dir)))
 			release()
 			must(t, s.Close())
-			if found := filesWith(t, copied, []string{"SECRET"}); len(found) == 0 {
+			if found := storetest.FilesWith(t, copied, []string{"SECRET"}...); len(found) == 0 {
 				t.Error("the test wants to begin with the text in a file")
 			}
 			s = purging(t, copied)
@@ -212,7 +192,7 @@ func TestPurgeAfterKill(t *testing.T) {
 			if len(entries) != 3 || !entries[0].Redacted || !entries[1].Redacted || string(entries[1].Body) != "{}" {
 				t.Fatalf("after the kill: %+v", entries)
 			}
-			eventually(t, func() string { return strings.Join(filesWith(t, copied, []string{"SECRET"}), ", ") })
+			eventually(t, func() string { return strings.Join(storetest.FilesWith(t, copied, []string{"SECRET"}...), ", ") })
 			must(t, s.Verify(t.Context()))
 		})
 	}
@@ -240,12 +220,12 @@ func TestPurgeWaitsForRows(t *testing.T) {
 	s = purging(t, copied)
 	defer func() { must(t, s.Close()) }()
 	for range 30 { // a purge that did not wait would be over
-		if len(filesWith(t, copied, []string{"SECRET"})) == 0 {
+		if len(storetest.FilesWith(t, copied, []string{"SECRET"}...)) == 0 {
 			t.Fatal("the row was not to be touched")
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
 	row.Head, row.LastText = 2, ""
 	must(t, s.SaveConversations(t.Context(), []parley.Conversation{row}, now.UnixMilli()))
-	eventually(t, func() string { return strings.Join(filesWith(t, copied, []string{"SECRET"}), ", ") })
+	eventually(t, func() string { return strings.Join(storetest.FilesWith(t, copied, []string{"SECRET"}...), ", ") })
 }

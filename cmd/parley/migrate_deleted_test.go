@@ -13,6 +13,7 @@ import (
 	"github.com/parley-chat/parley/bridge"
 	"github.com/parley-chat/parley/bridge/mirror"
 	"github.com/parley-chat/parley/bridge/sqlite"
+	"github.com/parley-chat/parley/bridge/storetest"
 )
 
 const canary = "CANARY-7f3a"
@@ -68,34 +69,16 @@ func snapshot(t *testing.T, folder string) string {
 	return to
 }
 
-// filesWith returns the files of a folder that hold text.
-func filesWith(t *testing.T, folder, text string) (found []string) {
-	t.Helper()
-	files, err := os.ReadDir(folder)
-	must(t, err)
-	if len(files) == 0 {
-		t.Fatal("there is nothing in the folder")
-	}
-	for _, f := range files {
-		data, err := os.ReadFile(filepath.Join(folder, f.Name()))
-		must(t, err)
-		if bytes.Contains(data, []byte(text)) {
-			found = append(found, f.Name())
-		}
-	}
-	return found
-}
-
 // TestMigrateLeavesDeletedTextBehind copies the store of a server that was killed.
 func TestMigrateLeavesDeletedTextBehind(t *testing.T) {
 	from, to := killed(t), filepath.Join(t.TempDir(), "copy")
-	if len(filesWith(t, from, canary)) == 0 {
+	if len(storetest.FilesWith(t, from, canary)) == 0 {
 		t.Fatal("the text is in no file from the beginning")
 	}
 	if out, err := migrate(t, "--from", "sqlite:"+from, "--to", "sqlite:"+to); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	if found := filesWith(t, to, canary); len(found) > 0 {
+	if found := storetest.FilesWith(t, to, canary); len(found) > 0 {
 		t.Errorf("the text is in the copy: %v", found)
 	}
 	_, err := migrate(t, "--from", "sqlite:"+from, "--to", "sqlite:"+to, "--compare")
@@ -105,7 +88,7 @@ func TestMigrateLeavesDeletedTextBehind(t *testing.T) {
 	c := testConfig(t)
 	c.Data = to
 	startNode(t, c)
-	if found := filesWith(t, snapshot(t, to), canary); len(found) > 0 {
+	if found := storetest.FilesWith(t, snapshot(t, to), canary); len(found) > 0 {
 		t.Errorf("the text is in the copy when its server is killed: %v", found)
 	}
 }
