@@ -86,11 +86,10 @@ func (d *decision) entry(e *parley.Entry, stale bool) (parley.Appended, error) {
 
 // find returns the entry that has the sender and id of e, or nil.
 func (d *decision) find(e *parley.Entry, hash uint64) (*parley.Entry, error) {
-	seq, remembered := d.k.ids[hash]
-	if !remembered && d.k.complete {
+	if d.k.lacks(hash) {
 		return nil, nil
 	}
-	if remembered {
+	if seq, remembered := d.k.ids[hash]; remembered {
 		if first := d.k.at(d.pending(), seq); first != nil && sameID(first, e) {
 			return first, nil
 		} else if first != nil { // two ids with one hash

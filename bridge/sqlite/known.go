@@ -13,7 +13,7 @@ const (
 	streamsKept   = 1 << 15 // of a generation
 	idsKept       = 1 << 19 // of a generation
 	idsLoaded     = 4096    // a longer stream's ids are not read from the database
-	idsOfStream   = 1 << 15 // a stream that grows well beyond forgets those that are not pending
+	idsOfStream   = 4096    // a stream with many more has a filter in place of those that are not pending
 	touchesToLoad = 4       // appends to a stream before its ids are worth reading
 	generation    = 5 * time.Minute
 )
@@ -28,6 +28,7 @@ type known struct {
 
 	ids      map[uint64]int64 // seq by hash of sender and id
 	complete bool             // ids holds all ids of the stream; otherwise at least those that are pending
+	filter   *filter          // of all ids, nil if there is none
 	touches  int
 
 	staged  []*parley.Entry // given a seq by the running batch
@@ -103,16 +104,31 @@ func (c *knownStreams) stage(k *known, e *parley.Entry, hash uint64) {
 		k.control = e.Seq
 	}
 	k.ids[hash] = e.Seq
+	if k.filter != nil {
+		k.filter.add(hash)
+	}
 	c.ids++
 	k.staged = append(k.staged, e)
 }
 
-// shrink forgets the ids of a stream that has too many, except the pending ones.
+// lacks reports whether the stream has no entry whose sender and id have that hash. It
+// may be false all the same when that is so.
+func (k *known) lacks(hash uint64) bool {
+	if _, remembered := k.ids[hash]; remembered {
+		return false
+	}
+	return k.complete || k.filter != nil && k.filter.lacks(hash)
+}
+
+// shrink forgets the ids of a stream that has too many, except the pending ones. If it
+// had all of them, a filter remembers which it cannot be.
 func (k *known) shrink(t tail, hash func(*parley.Entry) uint64) {
 	if len(k.ids) <= idsOfStream+2*len(t.entries) {
 		return
 	}
-	k.complete = false
+	if k.complete {
+		k.complete, k.filter = false, newFilter(k.ids)
+	}
 	k.ids = make(map[uint64]int64, len(t.entries))
 	for _, e := range t.entries {
 		k.ids[hash(e)] = e.Seq

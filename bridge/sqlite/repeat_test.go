@@ -20,7 +20,7 @@ func TestRepeatsAfterDays(t *testing.T) {
 	dir := t.TempDir()
 	s := openAt(t, dir, c.now)
 	stream := parley.MessagesOf("ste_a", "cnv_a")
-	const n = 5000 // more than the appender remembers of a stream that it has not written
+	const n = 10_000 // more than the appender remembers of a stream that it has not written
 	var all []parley.Entry
 	for i := range n {
 		all = append(all, parley.Entry{
