@@ -204,13 +204,27 @@ func (h *household) read(ctx context.Context, streams []checker.Stream) ([]check
 		if err != nil {
 			return nil, err
 		}
-		events, err := device.Events(ctx, h.world.endpoint(), owner, head)
+		events, err := h.events(ctx, owner, head)
 		if err != nil {
 			return nil, err
 		}
 		streams = append(streams, checker.Stream{Conversation: owner.User, Entries: events, Registers: &registers})
 	}
 	return streams, h.awaitViews(ctx, streams)
+}
+
+// events reads the events of a user. A database that stumbles now and then lets the
+// server turn connections away, and who reads tries again, like any device.
+func (h *household) events(ctx context.Context, owner *device.Session, head int64) (events []parley.Entry, err error) {
+	err = await(ctx, h.world.patient(roundTimeout), func() string {
+		attempt, cancel := context.WithTimeout(ctx, roundTimeout)
+		defer cancel()
+		if events, err = device.Events(attempt, h.world.endpoint(), owner, head); err != nil {
+			return err.Error()
+		}
+		return ""
+	})
+	return events, err
 }
 
 // awaitViews waits until every device was told the marks that are left. One that is
