@@ -195,14 +195,20 @@ func TestForwardedForIsBelievedFromTrustedProxiesOnly(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		change func(*api.Options)
+		hops   string
 		want   string
 	}{
-		{"by default nobody", nil, "127.0.0.1"},
-		{"a trusted proxy", trusting, "203.0.113.7"},
+		{"by default nobody", nil, "10.0.0.1, 203.0.113.7", "127.0.0.1"},
+		{"a trusted proxy", trusting, "10.0.0.1, 203.0.113.7", "203.0.113.7"},
+		{"one that adds ports", trusting, "10.0.0.1:80, 203.0.113.7:41234", "203.0.113.7"},
+		{"one that adds ports to IPv6", trusting, "[2001:db8::7]:443", "2001:db8::7"},
+		{"one behind another", trusting, "203.0.113.7:41234,127.0.0.9", "203.0.113.7"},
+		{"one that says nonsense", trusting, "203.0.113.7, unknown", "127.0.0.1"},
+		{"one that says nothing", trusting, "", "127.0.0.1"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f := setup(t, c.change)
-			f.do(t, request{path: "/v1/openapi.yaml", header: http.Header{"X-Forwarded-For": {"10.0.0.1, 203.0.113.7"}, "X-Real-Ip": {"10.0.0.2"}}})
+			f.do(t, request{path: "/v1/openapi.yaml", header: http.Header{"X-Forwarded-For": {c.hops}, "X-Real-Ip": {"10.0.0.2"}}})
 			f.stop()
 			if !strings.Contains(f.log.String(), `"remote":"`+c.want+`"`) {
 				t.Errorf("the log does not say %s:\n%s", c.want, f.log)

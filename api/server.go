@@ -48,7 +48,22 @@ func (s *Server) ipExtractor() echo.IPExtractor {
 	for _, p := range s.options.TrustedProxies {
 		trust = append(trust, echo.TrustIPRange(ipNet(p)))
 	}
-	return echo.ExtractIPFromXFFHeader(trust...)
+	extract := echo.ExtractIPFromXFFHeader(trust...)
+	return func(r *http.Request) string {
+		return extract(&http.Request{RemoteAddr: r.RemoteAddr, Header: http.Header{echo.HeaderXForwardedFor: hops(r.Header)}})
+	}
+}
+
+// hops are the addresses of X-Forwarded-For, without the ports that some proxies add:
+// echo would take the whole header for nonsense.
+func hops(h http.Header) []string {
+	all := strings.Split(strings.Join(h[echo.HeaderXForwardedFor], ","), ",")
+	for i, hop := range all {
+		if withPort, err := netip.ParseAddrPort(strings.TrimSpace(hop)); err == nil {
+			all[i] = withPort.Addr().String()
+		}
+	}
+	return []string{strings.Join(all, ",")}
 }
 
 func ipNet(p netip.Prefix) *net.IPNet {
