@@ -19,6 +19,7 @@ const (
 	caughtUpP99 = 2 * time.Second
 	caughtUpMax = 3 * time.Second
 	talkEvery   = 200 * time.Millisecond
+	talkMost    = 900         // messages in one pull: one user may publish 1,000 at once
 	rest        = time.Second // between two pulls, so that one does not feel the other
 )
 
@@ -91,12 +92,13 @@ func (r *remote) pull(ctx context.Context, d time.Duration) (time.Duration, erro
 	if err := r.network.Drop(ctx, 100, netns.Both); err != nil {
 		return 0, err
 	}
+	pause := max(talkEvery, d/talkMost)
 	for began := time.Now(); time.Since(began) < d; {
 		r.friend.Send("are you still there?")
 		if err := r.writer.Send(1); err != nil {
 			return 0, err
 		}
-		if err := sleep(ctx, min(talkEvery, max(0, d-time.Since(began)))); err != nil {
+		if err := sleep(ctx, min(pause, max(0, d-time.Since(began)))); err != nil {
 			return 0, err
 		}
 	}
