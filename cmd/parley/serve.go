@@ -32,7 +32,11 @@ gracefully: devices are told to reconnect, and nothing is lost.`,
 				return err
 			}
 			kept, _ := c.location() // it was opened
-			log.Info("ready", "version", versionText(), "http", n.httpAddr, "mqtt", n.mqttAddr, "metrics", n.metricsAddr, "store", kept)
+			metrics := c.Metrics // "off", or perhaps with a port that was yet to be found
+			if n.metricsAddr != nil {
+				metrics = n.metricsAddr.String()
+			}
+			log.Info("ready", "version", versionText(), "http", n.httpAddr, "mqtt", n.mqttAddr, "metrics", metrics, "store", kept)
 			return n.run(cmd.Context())
 		},
 	}
