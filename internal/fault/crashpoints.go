@@ -51,30 +51,10 @@ func (l *Lab) points() []crash.Point {
 }
 
 // crashPoints lets the server die at every named point, after restarts of its
-// own and under traffic that passes all of them. In a test one world goes
-// through everything; a whole run gives each point a new one, which makes a
-// finding point at its cause.
+// own and under traffic that passes all of them.
 func crashPoints(ctx context.Context, l *Lab) error {
-	worlds := [][]crash.Point{l.points()}
-	if l.Soak || l.Only != "" {
-		worlds = nil
-		for _, p := range l.points() {
-			worlds = append(worlds, []crash.Point{p})
-		}
-	}
 	made := 0
-	for _, points := range worlds {
-		var settings []string
-		for _, p := range points {
-			for _, n := range passes(p)[:min(l.Rounds, 3)] {
-				if s := fmt.Sprintf("%s:%d", p, n); l.Only == "" || l.Only == s || l.Only == string(p) {
-					settings = append(settings, s)
-				}
-			}
-		}
-		if len(settings) == 0 {
-			continue
-		}
+	for _, settings := range l.crashes() {
 		made += len(settings)
 		before := l.result.Report.Lost + l.result.Report.Doubled + l.result.Report.Reordered
 		if err := l.crashAt(ctx, settings); err != nil {
@@ -86,6 +66,33 @@ func crashPoints(ctx context.Context, l *Lab) error {
 	}
 	l.result.Rounds = made
 	return nil
+}
+
+// crashes are where the server dies, for each world in its order. In a test one world
+// goes through everything; a whole run gives each point a new one, which makes a finding
+// point at its cause. A database that reads everything to find anything gets one for each
+// death: what follows the third would wait for all that came before the first.
+func (l *Lab) crashes() (worlds [][]string) {
+	var all []string
+	for _, p := range l.points() {
+		var settings []string
+		for _, n := range passes(p)[:min(l.Rounds, 3)] {
+			if s := fmt.Sprintf("%s:%d", p, n); l.Only == "" || l.Only == s || l.Only == string(p) {
+				settings = append(settings, s)
+			}
+		}
+		all = append(all, settings...)
+		if len(settings) > 0 {
+			worlds = append(worlds, settings)
+		}
+	}
+	switch {
+	case !l.Soak && l.Only == "":
+		return [][]string{all}
+	case l.store != nil:
+		return slices.Collect(slices.Chunk(all, 1))
+	}
+	return worlds
 }
 
 func (l *Lab) crashAt(ctx context.Context, settings []string) error {
