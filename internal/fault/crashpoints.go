@@ -177,7 +177,7 @@ func (t *traffic) awaitCaughtUp(ctx context.Context) error {
 			if p.Pending() > 0 {
 				return false
 			}
-			t.result.took(string(p.Kind)+" sent max", time.Since(began), caughtUpLimit)
+			t.result.took(string(p.Kind)+" sent max", time.Since(began), t.patient(caughtUpLimit))
 			return true
 		})
 		if len(waiting) > 0 {
@@ -205,7 +205,7 @@ func (t *traffic) awaitCaughtUp(ctx context.Context) error {
 		t.result.took(fmt.Sprintf("caught up with more than %d owed max", manyOwed), took, manyOwedLimit)
 		return nil
 	}
-	t.result.took("caught up max", took, caughtUpLimit)
+	t.result.took("caught up max", took, t.patient(caughtUpLimit))
 	return nil
 }
 
