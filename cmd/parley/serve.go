@@ -32,7 +32,7 @@ gracefully: devices are told to reconnect, and nothing is lost.`,
 				return err
 			}
 			kept, _ := c.location() // it was opened
-			metrics := c.Metrics // "off", or perhaps with a port that was yet to be found
+			metrics := c.Metrics    // "off", or perhaps with a port that was yet to be found
 			if n.metricsAddr != nil {
 				metrics = n.metricsAddr.String()
 			}
