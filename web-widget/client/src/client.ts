@@ -62,7 +62,10 @@ export class Client {
   readonly #outbox: Outbox;
   readonly #sender: Sender;
   readonly #events = new Events<ClientEvents>();
-  readonly #list = new ConversationList((id) => this.#marks.forget(id));
+  readonly #list = new ConversationList((id) => {
+    this.#marks.forget(id);
+    this.#inUse.get(id)?.resync(); // finds out, and tells who is looking at it
+  });
   readonly #marks: Marks;
   readonly #inUse = new Map<string, Conversation>();
   readonly #unborn = new Set<string>();
@@ -317,7 +320,6 @@ export class Client {
       this.#learn(decodeState(parseJson(fromUtf8(payload))));
     } else {
       this.#list.forget(id);
-      this.#inUse.get(id)?.resync(); // finds out, and tells who is looking at it
     }
     this.#listed();
   }

@@ -58,16 +58,18 @@ export function useCurrent(client: Client, stops: Array<() => void>): Desktop {
 function view(conversation: Conversation, spot: Spot | undefined): Current {
   const { state, error } = conversation;
   const passage = spot?.passage;
-  const seeking = spot?.seeking === true;
+  const gone = error?.code === "not_found"; // what we hold may not be seen any more, except what was not sent
+  const seeking = spot?.seeking === true && !gone;
   const { hasOlder, first } = passage ?? conversation;
+  const items = (passage ?? conversation).items();
   return {
     conversation,
     state,
-    items: seeking ? [] : (passage ?? conversation).items(),
+    items: seeking ? [] : gone ? items.filter(({ kind }) => kind === "own") : items,
     loaded: conversation.loaded && !seeking,
-    hasOlder: hasOlder && !seeking,
-    away: passage !== undefined,
-    first: seeking ? 1 : first,
+    hasOlder: hasOlder && !seeking && !gone,
+    away: passage !== undefined && !gone,
+    first: seeking || gone ? 1 : first,
     error: error?.code ?? spot?.failure,
     spot,
     older: () => (passage && spot ? spot.older() : conversation.loadOlder()),
