@@ -1,6 +1,7 @@
-import { ParleyError, type Client } from "@parley-chat/client";
+import { ParleyError, type Client, type Entry, type State } from "@parley-chat/client";
 import { searchMessages, type Found, type Hit } from "@parley-chat/client/search";
 import { computed, onUnmounted, ref, shallowRef, watch, type ComputedRef, type Ref } from "vue";
+import { amended, readable } from "./hits";
 import type { Texts } from "./texts";
 
 /** Why a search has failed. What the server calls "invalid" has nothing to search for, is too long, or is too much. */
@@ -27,6 +28,8 @@ export interface Finder {
   /** Searches at once, also for what has failed. */
   go(): void;
   more(): void;
+  /** Nothing of this conversation may be seen any more. */
+  forget(conversation: string): void;
 }
 
 /** What was found for some words. */
@@ -39,15 +42,73 @@ const none: Answer = { words: "", hits: [], nextCursor: "", partial: false, inde
 const pause = 300;
 /** Characters; the server takes no more. */
 const longest = 200;
+/** How long changes gather before what they may have changed is searched for anew, and until that is tried again, in ms. */
+const gather = 1_000;
+const again = 5_000;
 
 /** Searches as an agent. One search runs at a time, the newest words count: the server lets a user have two. Ends with the component that calls it. */
-export function useFinder(client: Pick<Client, "call">): Finder {
+export function useFinder(client: Pick<Client, "call" | "on" | "state" | "conversations">): Finder {
   const text = ref("");
   const words = computed(() => text.value.trim());
   const answer = shallowRef(none);
   const failure = shallowRef<{ words: string; trouble: Trouble }>();
   const loading = ref(false);
   let timer: ReturnType<typeof setTimeout> | undefined;
+  let renewal: ReturnType<typeof setTimeout> | undefined;
+  /** The states of conversations that the hits are as new as. */
+  let known = new Map<string, State | undefined>();
+  /** Messages by conversation and seq: an answer may be older than what we know. */
+  const deleted = new Set<string>();
+
+  const renewSoon = (ms = gather): void => {
+    if (words.value) renewal ??= setTimeout(() => void renew(), ms);
+  };
+  const put = (hits: readonly Hit[]): void => {
+    if (hits !== answer.value.hits) answer.value = { ...answer.value, hits };
+  };
+  /** Takes what has become of the conversations since we looked last. */
+  const compare = (): void => {
+    const now = readable(answer.value.hits, known, client.conversations);
+    for (const { conversation } of answer.value.hits) known.set(conversation, client.conversations.get(conversation));
+    put(now.hits);
+    if (now.stale) renewSoon();
+  };
+  const entered = (conversation: string, entry: Entry): void => {
+    if (entry.type !== "delete" && entry.type !== "edit") return;
+    if (entry.type === "delete") deleted.add(`${conversation} ${entry.body["seq"]}`);
+    put(amended(answer.value.hits, conversation, entry));
+    renewSoon();
+  };
+  /** Takes an answer of the server, who was asked when the conversations were as in `before`. */
+  const take = (found: Answer, before: ReadonlyMap<string, State>): void => {
+    known = new Map([...before, ...(found.words === answer.value.words ? known : [])]);
+    answer.value = { ...found, hits: found.hits.filter(({ conversation, seq }) => !deleted.has(`${conversation} ${seq}`)) };
+    compare();
+  };
+  /** Searches for the same words again, as far back as is shown. */
+  const renew = async (): Promise<void> => {
+    renewal = undefined;
+    const { words: asked, hits } = answer.value;
+    if (loading.value) return renewSoon();
+    if (!asked || asked !== words.value) return; // the answer to come is new
+    loading.value = true;
+    const before = new Map(client.conversations);
+    try {
+      let found = await searchMessages(client, asked);
+      while (found.nextCursor && !found.partial && found.hits.length < hits.length) {
+        const next = await searchMessages(client, asked, found.nextCursor);
+        found = { ...next, hits: [...found.hits, ...next.hits] };
+      }
+      if (asked === words.value) {
+        known = before;
+        take({ ...found, words: asked }, before);
+      }
+    } catch (error) {
+      if (error instanceof ParleyError && error.retry && client.state === "online") renewSoon(again);
+    }
+    loading.value = false;
+    if (asked !== words.value) void ask();
+  };
 
   const ask = async (cursor = ""): Promise<void> => {
     clearTimeout(timer);
@@ -55,9 +116,10 @@ export function useFinder(client: Pick<Client, "call">): Finder {
     loading.value = true;
     failure.value = undefined;
     const asked = words.value;
+    const before = new Map(client.conversations);
     try {
       const found = await searchMessages(client, asked, cursor);
-      if (asked === words.value) answer.value = { ...found, words: asked, hits: cursor ? [...answer.value.hits, ...found.hits] : found.hits };
+      if (asked === words.value) take({ ...found, words: asked, hits: cursor ? [...answer.value.hits, ...found.hits] : found.hits }, before);
     } catch (error) {
       failure.value = { words: asked, trouble: troubleOf(error, asked) };
     }
@@ -70,7 +132,14 @@ export function useFinder(client: Pick<Client, "call">): Finder {
     if (now) timer = setTimeout(() => searching.value && void ask(), pause);
     else answer.value = none;
   });
-  onUnmounted(() => clearTimeout(timer));
+  const stops = [
+    client.on("conversations", compare),
+    client.on("entry", ({ conversation, entry }) => entered(conversation, entry)),
+    client.on("state", (state) => state === "online" && renewSoon()), // what was missed
+    () => clearTimeout(timer),
+    () => clearTimeout(renewal),
+  ];
+  onUnmounted(() => stops.forEach((stop) => stop()));
 
   const trouble = computed(() => (failure.value?.words === words.value ? failure.value.trouble : undefined));
   const searching = computed(() => answer.value.words !== words.value && !trouble.value);
@@ -87,6 +156,10 @@ export function useFinder(client: Pick<Client, "call">): Finder {
     trouble,
     go: () => void (searching.value || trouble.value ? ask(hasMore.value ? answer.value.nextCursor : "") : undefined),
     more: () => void (hasMore.value ? ask(answer.value.nextCursor) : undefined),
+    forget(conversation) {
+      put(answer.value.hits.filter((hit) => hit.conversation !== conversation));
+      renewSoon();
+    },
   };
 }
 

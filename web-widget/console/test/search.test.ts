@@ -1,6 +1,8 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { nextTick } from "vue";
-import { ask, bubbles, choose, fill, find, freshWorld, page, pass, press, server, signIn, write } from "./page";
+import { makeDraft } from "../../client/src/draft";
+import type { Store } from "../../client/test/fake/store";
+import { ask, bubbles, choose, fill, find, freshWorld, page, pass, press, server, signIn, visitor, write } from "./page";
 
 freshWorld();
 
@@ -193,4 +195,55 @@ it("says where history starts, when its beginning was removed", async () => {
   press(root, "Show earlier messages");
   await pass(200);
   expect([notice(), bubbles(root)[0]]).toEqual([true, "hay 11"]);
+});
+
+describe("what was found", () => {
+  const store = (): Store => server.store;
+  const change = (type: "edit" | "delete", target: number, text = ""): unknown => store().record("cnv_1", visitor, makeDraft(`msg_${type}_${target}`, type, text, target));
+  beforeEach(async () => {
+    ask("cnv_1", "hello one");
+    ask("cnv_1", "hello two");
+    ask("cnv_2", "hello three");
+    await pass(100);
+    await search("hello");
+    expect(snippets()).toEqual(["hello three", "hello two", "hello one"]);
+  });
+
+  it("goes at once when the open conversation's message is deleted, and says the new words of one that is edited", async () => {
+    await open(1);
+    server.faults.onRequest = (_, path) => (path.includes("/v1/search") ? 503 : undefined);
+    change("delete", 3);
+    change("edit", 2, "something else");
+    await pass(600);
+    expect(snippets()).toEqual(["hello three", "something else"]);
+    expect(root.querySelector(".results [role=alert]")).toBeNull();
+  });
+
+  it("is searched for anew when something else happened to a message of another conversation, and not for new messages", async () => {
+    const before = searches().length;
+    ask("cnv_1", "nothing of interest");
+    await pass(3000);
+    expect(searches()).toHaveLength(before);
+    change("delete", 2);
+    change("delete", 3);
+    await pass(3000);
+    expect([searches().length, snippets()]).toEqual([before + 1, ["hello three"]]);
+  });
+
+  it("goes, and what is open of it too, when a colleague has claimed the conversation", async () => {
+    await open(1);
+    expect(bubbles(root)).toEqual(["hello one", "hello two"]);
+    const c = store().conversations.get("cnv_1");
+    server.faults.onRequest = (_, path) => (path.includes("/v1/search") ? 503 : undefined);
+    if (c) store().claim(c, { user: "agt_han", device: "dev_h", role: "agent", name: "Han" });
+    await pass(500);
+    expect([snippets(), bubbles(root), find(root, ".head .dim", HTMLElement).textContent]).toEqual([["hello three"], [], "With a colleague now, or removed"]);
+    if (c) store().close(c, { user: "agt_han", device: "dev_h", role: "agent", name: "Han" });
+    ask("cnv_1", "again");
+    await pass(1000);
+    expect(bubbles(root)).toEqual(["hello one", "hello two", "again"]);
+    server.faults = {};
+    await pass(6000);
+    expect(snippets()).toEqual(["hello three", "hello two", "hello one"]);
+  });
 });
