@@ -94,4 +94,7 @@ test("what comes too late is refused, and said", async () => {
   await visitor.say("two");
   await visitor.page.getByText("This message can no longer be changed").waitFor();
   expect(await texts(visitor)).toEqual(["one"]);
+  await visitor.page.getByRole("button", { name: "Use as a new message" }).click();
+  await visitor.page.getByRole("button", { name: "Send", exact: true }).click();
+  await expect.poll(() => texts(visitor)).toEqual(["one", "two"]);
 });

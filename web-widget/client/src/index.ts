@@ -12,4 +12,5 @@ export type { Outgoing } from "./outbox";
 export type { Remembered, Session, SignIn } from "./session";
 export { newestOwn, rowsOf, type Bubble, type Row } from "./rows";
 export type { Mark, Person, State, Status } from "./state";
+export { isBlank, partsOf } from "./words";
 export { memoryStorage, webStorage, type Storage } from "./storage";

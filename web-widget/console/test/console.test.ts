@@ -276,6 +276,32 @@ describe("the agent page", () => {
       expect([bubbles(root), root.querySelector(".message .more")]).toEqual([["hello", "This message was deleted"], null]);
     });
 
+    it("whose edit is refused gives the words back for a new message, behind what was begun", async () => {
+      fill(root, "textarea", "begun");
+      await openMenu();
+      press(root, "Edit");
+      await pass(20);
+      server.store.editStaff = -1;
+      await write(root, "other words");
+      expect(find(root, ".failure q", HTMLElement).textContent).toBe("other words");
+      press(root, "Use as a new message");
+      await pass(100);
+      expect([field().value, bubbles(root), root.querySelector(".failure")]).toEqual(["begun\nother words", ["hello", "hi Ann"], null]);
+    });
+
+    it("has its web addresses as links, and nothing else; one with nothing to see says so", async () => {
+      ask("cnv_1", "see https://example.org/a?b=1. javascript:alert(1) <a href=x>y</a>");
+      ask("cnv_1", " \n\u200b");
+      await pass(200);
+      const links = [...root.querySelectorAll<HTMLAnchorElement>(".bubble a")];
+      expect(links.map(({ href, rel, target }) => [href, rel, target])).toEqual([["https://example.org/a?b=1", "noopener noreferrer nofollow", "_blank"]]);
+      const [, , linked, blank] = [...root.querySelectorAll(".bubble")].map((one) => one.textContent ?? "");
+      expect(linked).toContain("see https://example.org/a?b=1. javascript:alert(1) <a href=x>y</a>");
+      expect(blank).toContain("Empty message");
+      await write(root, " \u200b ");
+      expect(stored(server, "cnv_1")).toHaveLength(4);
+    });
+
     it("of anybody can be deleted by who moderates, and edited by nobody else", async () => {
       sessionStorage.clear();
       const c = server.store.conversations.get("cnv_1");

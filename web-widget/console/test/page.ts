@@ -67,7 +67,9 @@ export async function write(root: HTMLElement, text: string, key: KeyboardEventI
 
 export const visitor = { user: "vis_ann", device: "dev_v", role: "visitor", name: "Ann" };
 export const ask = (id: string, text: string): unknown => server.store.record(id, visitor, makeDraft(`msg_${id}_${text}`, "text", text));
-export const bubbles = (root: HTMLElement): string[] => [...root.querySelectorAll(".bubble")].map((b) => b.lastChild?.textContent ?? "");
+/** What a bubble says to who sees it. */
+export const saidIn = (bubble: Element | null): string => [...(bubble?.childNodes ?? [])].flatMap((node) => (node instanceof Element && node.matches(".hidden") ? [] : (node.textContent ?? ""))).join("");
+export const bubbles = (root: HTMLElement): string[] => [...root.querySelectorAll(".bubble")].map(saidIn);
 export const badges = (root: HTMLElement): string[] => [...root.querySelectorAll(".badge")].map((b) => b.textContent ?? "");
 export const lists = (root: HTMLElement): string[] => [...root.querySelectorAll(".lists section")].map((s) => [...s.querySelectorAll(".who")].map((w) => w.textContent).join(","));
 

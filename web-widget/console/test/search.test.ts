@@ -2,7 +2,7 @@ import { beforeEach, describe, expect, it } from "vitest";
 import { nextTick } from "vue";
 import { makeDraft } from "../../client/src/draft";
 import type { Store } from "../../client/test/fake/store";
-import { ask, bubbles, choose, fill, find, freshWorld, page, pass, press, server, signIn, visitor, write } from "./page";
+import { ask, bubbles, choose, fill, find, freshWorld, page, pass, press, saidIn, server, signIn, visitor, write } from "./page";
 
 freshWorld();
 
@@ -17,7 +17,7 @@ const hits = (): HTMLButtonElement[] => [...root.querySelectorAll<HTMLButtonElem
 const snippets = (): string[] => hits().map((hit) => hit.querySelector(".snippet")?.textContent ?? "");
 const status = (): string => root.querySelector(".results")?.textContent ?? "";
 const searches = (): string[] => server.requests.filter((path) => path.includes("/v1/search")).map((path) => decodeURIComponent(/q=([^&]*)/.exec(path)?.[1] ?? ""));
-const found = (): string => root.querySelector(".found .bubble")?.lastChild?.textContent ?? "";
+const found = (): string => saidIn(root.querySelector(".found .bubble"));
 
 async function search(words: string): Promise<void> {
   fill(root, "[type=search]", words);

@@ -34,6 +34,8 @@ export const en = {
   cancel: "Cancel",
   late: "This message can no longer be changed",
   seen: "OK",
+  reuse: "Use as a new message",
+  blank: "Empty message",
   connecting: "Connecting…",
   offline: "Offline – your messages are kept and will be sent",
   notHere: "This page’s address is not allowed for this site. Its owner can add {} to the site’s origins.",

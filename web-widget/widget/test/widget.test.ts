@@ -376,6 +376,45 @@ describe("the widget", () => {
       await press("OK");
       expect([bubbles(made.root), made.root.querySelector(".failure")]).toEqual([["hello"], null]);
     });
+
+    it("whose edit is refused gives the words back for a new message, behind what was begun", async () => {
+      const field = find(made.root, "textarea", HTMLTextAreaElement);
+      field.value = "begun";
+      field.dispatchEvent(new Event("input", { bubbles: true }));
+      await press("Change this message");
+      await press("Edit");
+      server.store.editVisitor = -1;
+      await type(made.root, "other words");
+      expect(find(made.root, ".failure q", HTMLElement).textContent).toBe("other words");
+      await press("Use as a new message");
+      expect([field.value, bubbles(made.root), made.root.querySelector(".failure")]).toEqual(["begun\nother words", ["hello"], null]);
+    });
+  });
+
+  it("neither sends nor shows an empty bubble", async () => {
+    const { chat, root } = widget();
+    chat.show(true);
+    await pass(50);
+    await type(root, " \u200b\u2800\n");
+    expect([bubbles(root), server.store.conversations.size]).toEqual([[], 0]);
+    await type(root, "hello");
+    answer(chat.conversation.id, " \n\u200b");
+    await pass(200);
+    expect(bubbles(root)).toEqual(["hello", "Empty message"]);
+  });
+
+  it("tries at once when it is told to", async () => {
+    const { chat, root } = widget();
+    chat.show(true);
+    await pass(50);
+    server.faults.down = true;
+    server.cut();
+    await pass(60_000);
+    server.faults = {};
+    expect(chat.view.connection).toBe("offline");
+    find(root, ".banner button", HTMLButtonElement).click();
+    await pass(100);
+    expect(chat.view.connection).toBe("online");
   });
 
   it("speaks Chinese to those who wish it", async () => {

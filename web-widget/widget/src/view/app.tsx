@@ -61,6 +61,13 @@ export class App extends Component<AppProps> {
     this.setState({}, () => this.#field.current?.focus());
   }
 
+  /** Puts words behind what was begun. */
+  #reuse(words: string): void {
+    const { identity } = this.props.chat;
+    identity.draft = [identity.draft.trim(), words].filter(Boolean).join("\n");
+    this.#edit(this.#editing);
+  }
+
   /** Takes what was written; false means that it is too long. */
   #send(text: string): boolean {
     const { chat } = this.props;
@@ -80,7 +87,7 @@ export class App extends Component<AppProps> {
     return (
       <div class={view.open ? "root open" : "root"} onKeyDown={(event) => this.#onKeyDown(event)}>
         {view.open && (
-          <Panel view={view} chat={chat} title={title} edit={(seq, draft) => this.#edit({ seq, draft })}>
+          <Panel view={view} chat={chat} title={title} edit={(seq, draft) => this.#edit({ seq, draft })} reuse={(words) => this.#reuse(words)}>
             <Composer field={this.#field} kept={this.#editing ?? chat.identity} send={(text) => this.#send(text)} cancel={this.#editing && (() => this.#edit())} />
           </Panel>
         )}
@@ -104,15 +111,15 @@ function Launcher({ view, button, toggle }: { view: View; button: { current: HTM
   );
 }
 
-function Panel({ view, chat, title, edit, children }: { view: View; chat: Chat; title: string; edit: MessageActions["edit"]; children: JSX.Element }): JSX.Element {
+function Panel({ view, chat, title, edit, reuse, children }: Pick<MessageActions, "edit" | "reuse"> & { view: View; chat: Chat; title: string; children: JSX.Element }): JSX.Element {
   const { conversation } = chat;
   return (
     <section class="panel" role="dialog" aria-label={title}>
       <Header view={view} title={title} close={() => chat.show(false)} />
-      <Banner view={view} takeOver={() => chat.client.takeOver()} />
+      <Banner view={view} takeOver={() => chat.client.takeOver()} retry={() => chat.client.networkChanged()} />
       <Messages
         view={view}
-        actions={{ retry: (id) => chat.retry(id), discard: (id) => conversation.discard(id), edit, delete: (seq) => conversation.delete(seq) }}
+        actions={{ retry: (id) => chat.retry(id), discard: (id) => conversation.discard(id), edit, reuse, delete: (seq) => conversation.delete(seq) }}
         loadOlder={() => conversation.loadOlder()}
         seen={() => conversation.read()}
       />
@@ -140,14 +147,14 @@ function Header({ view, title, close }: { view: View; title: string; close(): vo
 }
 
 /** How the connection is, when that matters. */
-function Banner({ view, takeOver }: { view: View; takeOver(): void }, { texts }: Words): JSX.Element {
+function Banner({ view, takeOver, retry }: { view: View; takeOver(): void; retry(): void }, { texts }: Words): JSX.Element {
   const words = { connecting: texts.connecting, offline: texts.offline, refused: fill(texts.notHere, location.origin), replaced: texts.replaced, "signed-out": texts.unavailable, online: "", idle: "" }[view.connection];
   return (
     <div class={`banner ${view.connection}`} role="status">
       {words && <span>{words}</span>}
-      {view.connection === "replaced" && (
-        <button type="button" onClick={takeOver}>
-          {texts.takeOver}
+      {(view.connection === "replaced" || view.connection === "offline") && (
+        <button type="button" onClick={view.connection === "offline" ? retry : takeOver}>
+          {view.connection === "offline" ? texts.retry : texts.takeOver}
         </button>
       )}
     </div>

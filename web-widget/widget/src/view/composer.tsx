@@ -1,4 +1,5 @@
 import { Component, type JSX, type RefObject } from "preact";
+import { isBlank } from "@parley-chat/client";
 import { SendIcon } from "./icons";
 import type { Words } from "./words";
 
@@ -38,7 +39,7 @@ export class Composer extends Component<ComposerProps> {
     event.preventDefault();
     const { field, kept, send } = this.props;
     const text = kept.draft.trim();
-    if (text === "") return;
+    if (isBlank(text)) return;
     this.#tooLong = !send(text);
     if (!this.#tooLong) kept.draft = "";
     this.setState({});
@@ -79,7 +80,7 @@ export class Composer extends Component<ComposerProps> {
             onInput={(event) => this.#write(event.currentTarget.value)}
             onKeyDown={(event) => this.#onKeyDown(event)}
           />
-          <button type="submit" class="send" aria-label={texts.send} disabled={kept.draft.trim() === ""}>
+          <button type="submit" class="send" aria-label={texts.send} disabled={isBlank(kept.draft)}>
             <SendIcon />
           </button>
         </div>

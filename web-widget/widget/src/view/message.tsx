@@ -1,5 +1,5 @@
 import { Component, type JSX } from "preact";
-import type { Bubble, Outgoing, Row } from "@parley-chat/client";
+import { isBlank, partsOf, type Bubble, type Outgoing, type Row } from "@parley-chat/client";
 import { CheckIcon, ClockIcon } from "./icons";
 import { fill } from "../texts";
 import type { Words } from "./words";
@@ -9,6 +9,8 @@ export interface MessageActions {
   discard(id: string): void;
   edit(seq: number, text: string): void;
   delete(seq: number): void;
+  /** Puts words where a new message is written. */
+  reuse(text: string): void;
 }
 
 interface RowProps {
@@ -50,10 +52,11 @@ function Day({ at }: { at: number }, { locale, texts }: Words): JSX.Element {
 }
 
 function BubbleRow({ bubble, last, read, actions }: RowProps & { bubble: Bubble }, { locale, texts }: Words): JSX.Element {
-  const { own, starts, ends, name, pending, change, edited, deleted, at } = bubble;
+  const { own, starts, ends, name, text, pending, change, edited, deleted, at } = bubble;
+  const blank = !deleted && isBlank(text);
   const waiting = pending ?? change;
   const failed = waiting?.state === "failed";
-  const classes = ["message", own ? "own" : "theirs", starts && "starts", ends && "ends", failed && pending && "failed", deleted && "deleted"];
+  const classes = ["message", own ? "own" : "theirs", starts && "starts", ends && "ends", failed && pending && "failed", (deleted || blank) && "deleted"];
   const time = new Date(at).toLocaleTimeString(locale, { hour: "numeric", minute: "2-digit" });
   return (
     <div class={classes.filter(Boolean).join(" ")} data-seq={bubble.seq || undefined}>
@@ -61,7 +64,7 @@ function BubbleRow({ bubble, last, read, actions }: RowProps & { bubble: Bubble 
       <div class="line">
         <div class="bubble" dir="auto">
           <span class="hidden">{own ? texts.you : name || texts.agent}: </span>
-          {deleted ? texts.deleted : <Linked text={bubble.text} />}
+          {deleted ? texts.deleted : blank ? texts.blank : <Linked text={text} />}
         </div>
         {own && !waiting && !deleted && <Menu bubble={bubble} actions={actions} />}
       </div>
@@ -91,12 +94,19 @@ function Progress({ message, read }: { message: Outgoing | undefined; read: bool
 
 function Failure({ message, actions }: { message: Outgoing; actions: MessageActions }, { texts }: Words): JSX.Element {
   const why = Object.entries(texts).find(([name]) => name === `refused_${message.code}`)?.[1] ?? "";
-  const { id, target } = message.draft;
+  const { id, target, text } = message.draft;
+  const discard = (): void => actions.discard(id);
+  const reuse = (): void => {
+    actions.reuse(text);
+    discard();
+  };
   return (
     <span class="meta failure" role="alert">
       <span>{target ? texts.late : fill(texts.failed, why)}</span>
+      {target > 0 && text && <q>{text}</q>}
+      {target > 0 && text && <Action words={texts.reuse} act={reuse} />}
       {!target && <Action words={texts.retry} act={() => actions.retry(id)} />}
-      <Action words={target ? texts.seen : texts.discard} act={() => actions.discard(id)} />
+      <Action words={target ? texts.seen : texts.discard} act={discard} />
     </span>
   );
 }
@@ -106,6 +116,9 @@ const Action = ({ words, act }: { words: string; act(): void }): JSX.Element => 
     {words}
   </button>
 );
+
+/** Not below the edge. */
+const intoSight = (at: Element | null): void => at?.scrollIntoView({ block: "nearest" });
 
 /** What the visitor can do with an own message. */
 class Menu extends Component<{ bubble: Bubble; actions: MessageActions }> {
@@ -123,7 +136,7 @@ class Menu extends Component<{ bubble: Bubble; actions: MessageActions }> {
           ⋯
         </button>
         {this.#open && (
-          <span class="meta menu">
+          <span class="meta menu" ref={intoSight}>
             <Action
               words={texts.edit}
               act={() => {
@@ -139,13 +152,11 @@ class Menu extends Component<{ bubble: Bubble; actions: MessageActions }> {
   }
 }
 
-const link = /(https?:\/\/[^\s<>"'，。；！？、）】」]*[^\s<>"'，。；！？、）】」.,;:!?)\]}])/;
-
 /** The words with web addresses as links. Text nodes only: nothing a stranger writes becomes markup. */
 function Linked({ text }: { text: string }): JSX.Element {
   return (
     <>
-      {text.split(link).map((part, i) =>
+      {partsOf(text).map((part, i) =>
         i % 2 === 0 ? (
           part
         ) : (

@@ -27,12 +27,17 @@ export class Messages extends Component<MessagesProps> {
   #first: string | undefined;
   #last: string | undefined;
 
+  /** What opens above or below takes room: the last line stays in sight. */
+  readonly #resized = new ResizeObserver(() => this.#away || this.#toEnd());
+
   override componentDidMount(): void {
+    if (this.#list.current) this.#resized.observe(this.#list.current);
     document.addEventListener("visibilitychange", this.#look);
     this.componentDidUpdate();
   }
 
   override componentWillUnmount(): void {
+    this.#resized.disconnect();
     document.removeEventListener("visibilitychange", this.#look);
   }
 
@@ -41,13 +46,14 @@ export class Messages extends Component<MessagesProps> {
     const at = this.#list.current;
     const first = this.#rows.find((row) => row.kind !== "day")?.key;
     const last = this.#rows.at(-1);
-    if (last?.key !== this.#last) {
+    const now = last?.kind === "bubble" ? `${last.key} ${last.change?.state}` : last?.key;
+    if (now !== this.#last) {
       if (!this.#away || (last?.kind === "bubble" && last.pending)) this.#toEnd();
       this.#look();
     }
     if (at && this.#away && first !== this.#first) at.scrollTop = at.scrollHeight - this.#fromEnd;
     this.#first = first;
-    this.#last = last?.key;
+    this.#last = now;
   }
 
   /** Nobody sees what is added to a page in the background. */
