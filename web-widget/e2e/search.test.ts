@@ -70,6 +70,30 @@ test("an agent finds a Chinese and an English message, and reads around them", a
   await desk.page.locator("button.row").first().waitFor();
 });
 
+test("what was found goes, or says the new words, with its message", async () => {
+  const [ann, bob] = [await VisitorDevice.open(scene.browser, scene.shop.origin), await VisitorDevice.open(scene.browser, scene.shop.origin)];
+  await ann.say("my secret is walnut");
+  await bob.say("walnut cake, please");
+  const desk = await AgentDevice.open(scene.browser, scene.server.url);
+  await desk.page.getByRole("searchbox").fill("walnut");
+  const hits = desk.page.locator(".hit .snippet");
+  await expect.poll(() => hits.count(), { timeout: 30_000 }).toBe(2);
+  await hits.getByText("my secret is").click();
+  await expectInSight(desk, "my secret is walnut");
+  for (const [visitor, choice] of [
+    [ann, "Delete"],
+    [bob, "Edit"],
+  ] as const) {
+    await visitor.page.locator(".message").hover();
+    await visitor.page.getByRole("button", { name: "Change this message" }).click();
+    await visitor.page.getByText(choice, { exact: true }).click();
+  }
+  await desk.page.locator(".message", { hasText: "This message was deleted" }).waitFor();
+  await expect.poll(() => hits.allTextContents()).not.toContain("my secret is walnut");
+  await bob.say("walnut bread, please");
+  await expect.poll(() => hits.allTextContents(), { timeout: 30_000 }).toEqual(["walnut bread, please"]);
+});
+
 test("an agent is told what cannot be searched for", async () => {
   const desk = await AgentDevice.open(scene.browser, scene.server.url);
   const field = desk.page.getByRole("searchbox");

@@ -43,7 +43,12 @@ test("the choice between two drafts, and the last line above it", async () => {
     await expectInSight(tablet.page.locator(".messages .message").last(), tablet.page.locator(".messages"));
   }
   expect(await tablet.page.locator(".bubble a").first().getAttribute("rel")).toBe("noopener noreferrer nofollow");
-  await tablet.page.getByRole("button", { name: "Keep this" }).click();
+  const chinese = new URL(tablet.page.url());
+  chinese.searchParams.set("locale", "zh");
+  await tablet.page.setViewportSize({ width: 1440, height: 900 });
+  await tablet.page.goto(String(chinese));
+  await choice.getByText("您在另一台设备上写了").waitFor();
+  await tablet.page.getByRole("button", { name: "保留此处内容" }).click();
   await choice.waitFor({ state: "detached" });
 });
 

@@ -377,17 +377,28 @@ describe("the widget", () => {
       expect([bubbles(made.root), made.root.querySelector(".failure")]).toEqual([["hello"], null]);
     });
 
-    it("whose edit is refused gives the words back for a new message, behind what was begun", async () => {
+    it.each([
+      ["that came too late", "hello", () => (server.store.editVisitor = -1)],
+      [
+        "that was deleted meanwhile",
+        "This message was deleted",
+        (): unknown => {
+          const { id } = made.chat.conversation;
+          const c = server.store.conversations.get(id);
+          return c && server.store.record(id, c.visitor, makeDraft("msg_elsewhere", "delete", "", 2));
+        },
+      ],
+    ])("of an edit %s: the words are given back for a new message, behind what was begun", async (_, left, meanwhile) => {
       const field = find(made.root, "textarea", HTMLTextAreaElement);
       field.value = "begun";
       field.dispatchEvent(new Event("input", { bubbles: true }));
       await press("Change this message");
       await press("Edit");
-      server.store.editVisitor = -1;
+      meanwhile();
       await type(made.root, "other words");
       expect(find(made.root, ".failure q", HTMLElement).textContent).toBe("other words");
       await press("Use as a new message");
-      expect([field.value, bubbles(made.root), made.root.querySelector(".failure")]).toEqual(["begun\nother words", ["hello"], null]);
+      expect([field.value, bubbles(made.root), made.root.querySelector(".failure")]).toEqual(["begun\nother words", [left], null]);
     });
   });
 
