@@ -1,7 +1,7 @@
-import { ParleyError, type Client, type Entry, type State } from "@parley-chat/client";
+import { ParleyError, type Client } from "@parley-chat/client";
 import { searchMessages, type Found, type Hit } from "@parley-chat/client/search";
 import { computed, onUnmounted, ref, shallowRef, watch, type ComputedRef, type Ref } from "vue";
-import { amended, readable } from "./hits";
+import { none, useAnswer } from "./hits";
 import type { Texts } from "./texts";
 
 /** Why a search has failed. What the server calls "invalid" has nothing to search for, is too long, or is too much. */
@@ -32,12 +32,6 @@ export interface Finder {
   forget(conversation: string): void;
 }
 
-/** What was found for some words. */
-interface Answer extends Found {
-  readonly words: string;
-}
-
-const none: Answer = { words: "", hits: [], nextCursor: "", partial: false, indexing: false };
 /** A pause in typing, in ms. */
 const pause = 300;
 /** Characters; the server takes no more. */
@@ -50,41 +44,14 @@ const again = 5_000;
 export function useFinder(client: Pick<Client, "call" | "on" | "state" | "conversations">): Finder {
   const text = ref("");
   const words = computed(() => text.value.trim());
-  const answer = shallowRef(none);
   const failure = shallowRef<{ words: string; trouble: Trouble }>();
   const loading = ref(false);
   let timer: ReturnType<typeof setTimeout> | undefined;
   let renewal: ReturnType<typeof setTimeout> | undefined;
-  /** The states of conversations that the hits are as new as. */
-  let known = new Map<string, State | undefined>();
-  /** Messages by conversation and seq: an answer may be older than what we know. */
-  const deleted = new Set<string>();
-
   const renewSoon = (ms = gather): void => {
     if (words.value) renewal ??= setTimeout(() => void renew(), ms);
   };
-  const put = (hits: readonly Hit[]): void => {
-    if (hits !== answer.value.hits) answer.value = { ...answer.value, hits };
-  };
-  /** Takes what has become of the conversations since we looked last. */
-  const compare = (): void => {
-    const now = readable(answer.value.hits, known, client.conversations);
-    for (const { conversation } of answer.value.hits) known.set(conversation, client.conversations.get(conversation));
-    put(now.hits);
-    if (now.stale) renewSoon();
-  };
-  const entered = (conversation: string, entry: Entry): void => {
-    if (entry.type !== "delete" && entry.type !== "edit") return;
-    if (entry.type === "delete") deleted.add(`${conversation} ${entry.body["seq"]}`);
-    put(amended(answer.value.hits, conversation, entry));
-    renewSoon();
-  };
-  /** Takes an answer of the server, who was asked when the conversations were as in `before`. */
-  const take = (found: Answer, before: ReadonlyMap<string, State>): void => {
-    known = new Map([...before, ...(found.words === answer.value.words ? known : [])]);
-    answer.value = { ...found, hits: found.hits.filter(({ conversation, seq }) => !deleted.has(`${conversation} ${seq}`)) };
-    compare();
-  };
+  const { answer, take, forget, stop } = useAnswer(client, () => renewSoon());
   /** Searches for the same words again, as far back as is shown. */
   const renew = async (): Promise<void> => {
     renewal = undefined;
@@ -94,15 +61,8 @@ export function useFinder(client: Pick<Client, "call" | "on" | "state" | "conver
     loading.value = true;
     const before = new Map(client.conversations);
     try {
-      let found = await searchMessages(client, asked);
-      while (found.nextCursor && !found.partial && found.hits.length < hits.length) {
-        const next = await searchMessages(client, asked, found.nextCursor);
-        found = { ...next, hits: [...found.hits, ...next.hits] };
-      }
-      if (asked === words.value) {
-        known = before;
-        take({ ...found, words: asked }, before);
-      }
+      const found = await searchAsFar(client, asked, hits.length);
+      if (asked === words.value) take({ ...found, words: asked }, before);
     } catch (error) {
       if (error instanceof ParleyError && error.retry && client.state === "online") renewSoon(again);
     }
@@ -119,7 +79,7 @@ export function useFinder(client: Pick<Client, "call" | "on" | "state" | "conver
     const before = new Map(client.conversations);
     try {
       const found = await searchMessages(client, asked, cursor);
-      if (asked === words.value) take({ ...found, words: asked, hits: cursor ? [...answer.value.hits, ...found.hits] : found.hits }, before);
+      if (asked === words.value) take({ ...found, words: asked }, before, cursor !== "");
     } catch (error) {
       failure.value = { words: asked, trouble: troubleOf(error, asked) };
     }
@@ -133,8 +93,7 @@ export function useFinder(client: Pick<Client, "call" | "on" | "state" | "conver
     else answer.value = none;
   });
   const stops = [
-    client.on("conversations", compare),
-    client.on("entry", ({ conversation, entry }) => entered(conversation, entry)),
+    stop,
     client.on("state", (state) => state === "online" && renewSoon()), // what was missed
     () => clearTimeout(timer),
     () => clearTimeout(renewal),
@@ -156,11 +115,18 @@ export function useFinder(client: Pick<Client, "call" | "on" | "state" | "conver
     trouble,
     go: () => void (searching.value || trouble.value ? ask(hasMore.value ? answer.value.nextCursor : "") : undefined),
     more: () => void (hasMore.value ? ask(answer.value.nextCursor) : undefined),
-    forget(conversation) {
-      put(answer.value.hits.filter((hit) => hit.conversation !== conversation));
-      renewSoon();
-    },
+    forget,
   };
+}
+
+/** Searches page by page until there are so many hits, or no more. */
+async function searchAsFar(client: Pick<Client, "call">, words: string, count: number): Promise<Found> {
+  let found = await searchMessages(client, words);
+  while (found.nextCursor && !found.partial && found.hits.length < count) {
+    const next = await searchMessages(client, words, found.nextCursor);
+    found = { ...next, hits: [...found.hits, ...next.hits] };
+  }
+  return found;
 }
 
 function troubleOf(error: unknown, words: string): Trouble {
