@@ -61,7 +61,7 @@ func (in *inbound) recordAlike(batch []*packets.Packet, reads []read) bool {
 		return in.recordSets(batch, reads)
 	case parley.TopicAuth:
 		for i, pk := range batch {
-			if !in.renew(pk, reads[i].renewal) {
+			if !in.renew(pk, reads[i].token) {
 				return false
 			}
 		}
@@ -238,7 +238,7 @@ type read struct {
 	draft        parley.Draft
 	mark         parley.MarkDraft
 	set          parley.SetDraft
-	renewal      renewal
+	token        string // a renewed one
 	refusal      *parley.Error
 }
 
@@ -279,7 +279,7 @@ func (r *read) decode(payload []byte) (err error) {
 		r.set, err = parley.DecodeSet(payload)
 		r.draft.ID = r.set.ID
 	case parley.TopicAuth:
-		r.renewal, err = decodeRenewal(payload)
+		r.token, err = parley.DecodeRenewal(payload)
 	default:
 		r.draft, err = parley.DecodeDraft(payload)
 	}

@@ -2,7 +2,6 @@ package broker
 
 import (
 	"context"
-	"encoding/json"
 	"time"
 
 	"github.com/mochi-mqtt/server/v2/packets"
@@ -10,29 +9,14 @@ import (
 	"github.com/parley-chat/parley"
 )
 
-// maxAuthBytes bounds the payload that brings a renewed token.
-const maxAuthBytes = 16 << 10
-
-// renewal is a renewed token as a device sends it. It is never stored or logged.
-type renewal struct {
-	Token string `json:"token"`
-}
-
-func decodeRenewal(payload []byte) (renewal, error) {
-	var r renewal
-	if len(payload) > maxAuthBytes || json.Unmarshal(payload, &r) != nil || r.Token == "" {
-		return renewal{}, parley.Errorf(parley.CodeInvalid, `the payload is {"token": "…"}, of at most %d bytes`, maxAuthBytes)
-	}
-	return r, nil
-}
-
-// renew lets the connection last as long as a renewed token. false means that it
+// renew lets the connection last as long as a renewed token, which is never stored or
+// logged. false means that it
 // has to end: its user is somebody else now, as far as rights go.
-func (in *inbound) renew(pk *packets.Packet, r renewal) bool {
+func (in *inbound) renew(pk *packets.Packet, token string) bool {
 	s := in.session
 	ctx, cancel := context.WithTimeout(s.pump.ctx, sessionTime)
 	defer cancel()
-	who, err := s.broker.options.Auth.Verify(ctx, r.Token)
+	who, err := s.broker.options.Auth.Verify(ctx, token)
 	switch {
 	case err != nil:
 		return in.refuse(pk, parley.Errorf(parley.CodeUnauthenticated, "this token is not valid: get a new one"))

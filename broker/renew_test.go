@@ -89,6 +89,13 @@ func TestRefusedRenewal(t *testing.T) {
 			t.Errorf("refusal %+v, want %s", r, want)
 		}
 	}
+	good := w.again(who).Token
+	for _, payload := range []string{`{"Token":"` + good + `"}`, `{"token":"` + good + `","token":"` + good + `"}`} {
+		c.ackOf(c.publish(c.authTopic(), []byte(payload)))
+		if r := c.expectRefusal(); r.Code != parley.CodeInvalid {
+			t.Errorf("refusal %+v of a key that is not exactly token, or comes twice", r)
+		}
+	}
 	other := parley.Topic{Kind: parley.TopicAuth, Site: c.who.Site, User: foreign.Identity.User, Device: foreign.Identity.Device}
 	if ack := c.ackOf(c.publish(other.String(), []byte(`{"token":"x"}`))); ack.ReasonCode != packets.ErrNotAuthorized.Code {
 		t.Errorf("PUBACK %#x", ack.ReasonCode)
