@@ -3,6 +3,8 @@ package parley
 import (
 	"bytes"
 	"encoding/json"
+	"strconv"
+	"strings"
 )
 
 // member is what an object holds under a name that somebody asks for. Names are
@@ -89,6 +91,50 @@ func nestedEnd(s []byte) int {
 			return i
 		}
 	}
+}
+
+// depthOf returns how many arrays and objects are inside each other at most. text
+// need not be valid.
+func depthOf(text []byte) (deepest int) {
+	depth, quoted := 0, false
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == '{' || c == '[':
+			depth++
+			deepest = max(deepest, depth)
+		case c == '}' || c == ']':
+			depth--
+		}
+	}
+	return deepest
+}
+
+// hasInfinity reports whether valid JSON has a number that is beyond what a float64
+// holds, which is what JavaScript and others read numbers into.
+func hasInfinity(text []byte) bool {
+	for i := 0; i < len(text); {
+		switch c := text[i]; {
+		case c == '"':
+			i += stringEnd(text[i:])
+		case c == '-' || '0' <= c && c <= '9':
+			end := i + 1
+			for end < len(text) && strings.IndexByte("0123456789.eE+-", text[end]) >= 0 {
+				end++
+			}
+			if _, err := strconv.ParseFloat(string(text[i:end]), 64); err != nil {
+				return true
+			}
+			i = end
+		default:
+			i++
+		}
+	}
+	return false
 }
 
 func named(quoted []byte, name string) bool {

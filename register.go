@@ -9,6 +9,7 @@ import (
 // Limits of personal registers.
 const (
 	MaxRegisterBytes = MaxBodyBytes // of a value as JSON
+	MaxRegisterDepth = 100          // levels of arrays and objects in a value
 	MaxRegisters     = 1000         // of a user, those that were emptied included
 )
 
@@ -44,6 +45,9 @@ type SetBody struct {
 func DecodeSet(payload []byte) (SetDraft, error) {
 	id, key, value, basedOn := member{name: "id"}, member{name: "key"}, member{name: "value"}, member{name: "basedOn"}
 	if !json.Valid(payload) || !readMembers(payload, &id, &key, &value, &basedOn) {
+		if depthOf(payload) > MaxRegisterDepth { // beyond some thousands, nothing is valid
+			return SetDraft{}, tooDeep()
+		}
 		return SetDraft{}, Errorf(CodeInvalid, "the payload is not a JSON object {id, key, value, basedOn}")
 	}
 	var d SetDraft
@@ -67,12 +71,22 @@ func (d *SetDraft) fill(key, value, basedOn member) *Error {
 	if len(value.value) > MaxRegisterBytes {
 		return tooLarge(len(value.value))
 	}
+	if depthOf(value.value) > MaxRegisterDepth {
+		return tooDeep()
+	}
+	if hasInfinity(value.value) {
+		return Errorf(CodeInvalid, "value has a number above 1.8e308, which clients would read as infinity")
+	}
 	n, err := strconv.ParseInt(string(basedOn.value), 10, 64)
 	if err != nil || n < 0 || n > maxSeq {
 		return Errorf(CodeInvalid, "basedOn is the version that you knew, 0 if the register was new to you")
 	}
 	d.Value, d.BasedOn = compact(value.value), n
 	return nil
+}
+
+func tooDeep() *Error {
+	return Errorf(CodeInvalid, "value is nested too deeply; at most %d levels of arrays and objects", MaxRegisterDepth)
 }
 
 func validRegisterKey(key string) bool {

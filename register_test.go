@@ -25,6 +25,28 @@ func TestDecodeSet(t *testing.T) {
 	if _, err := parley.DecodeSet([]byte(set(largest))); err != nil {
 		t.Errorf("the largest value: %v", err)
 	}
+	nested := func(levels int) string { return strings.Repeat("[", levels) + strings.Repeat("]", levels) }
+	for _, value := range []string{
+		nested(parley.MaxRegisterDepth), `"` + strings.Repeat("[", 200) + `"`, `{"[":"\"[[{"}`,
+		`1.7976931348623157e308`, `[-1e308,1e-999,{"a":"1e999","1e999":0}]`,
+	} {
+		if d, err := parley.DecodeSet([]byte(set(value))); err != nil || string(d.Value) != value {
+			t.Errorf("value %.80s: %v", value, err)
+		}
+	}
+	for value, says := range map[string]string{
+		nested(parley.MaxRegisterDepth + 1):             "at most 100 levels",
+		`{"a":` + nested(parley.MaxRegisterDepth) + `}`: "at most 100 levels",
+		nested(20_000): "at most 100 levels",
+		strings.Repeat(`{"":`, 200) + `0` + strings.Repeat("}", 200): "at most 100 levels",
+		`1e999`:                        "above 1.8e308",
+		`[0,{"a":[-1e999]}]`:           "above 1.8e308",
+		`1` + strings.Repeat("0", 400): "above 1.8e308",
+	} {
+		if _, err := parley.DecodeSet([]byte(set(value))); parley.ErrorOf(err).Code != parley.CodeInvalid || !strings.Contains(err.Error(), says) {
+			t.Errorf("value %.80s: %v, want one that says %q", value, err, says)
+		}
+	}
 	for payload, code := range map[string]parley.Code{
 		`[]`:                                   parley.CodeInvalid,
 		`{"key":"tabs","value":1,"basedOn":0}`: parley.CodeInvalid,
