@@ -2,8 +2,8 @@ package broker
 
 import (
 	"errors"
+	"strings"
 
-	mqtt "github.com/mochi-mqtt/server/v2"
 	"github.com/mochi-mqtt/server/v2/packets"
 
 	"github.com/parley-chat/parley/internal/crash"
@@ -74,14 +74,16 @@ func (s *session) receive(pk *packets.Packet) error {
 	return nil
 }
 
-// publishMisuse finds what no draft can be made of.
+// publishMisuse finds what no draft can be made of. A topic that is only not one of
+// ours, such as $SYS, is refused like any other: nothing that clients publish gets
+// past our own topics.
 func publishMisuse(pk *packets.Packet) packets.Code {
 	switch {
 	case pk.FixedHeader.Qos > 1:
 		return packets.ErrQosNotSupported
 	case pk.Properties.TopicAliasFlag:
 		return packets.ErrTopicAliasInvalid
-	case !mqtt.IsValidFilter(pk.TopicName, true):
+	case strings.ContainsAny(pk.TopicName, "+#"):
 		return packets.ErrTopicNameInvalid
 	}
 	return pk.PublishValidate(0)

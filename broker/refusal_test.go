@@ -153,6 +153,38 @@ func TestRefusalsOfRights(t *testing.T) {
 	}
 }
 
+// A topic that does not exist is a refusal, also where MQTT has plans with it.
+func TestTopicsThatDoNotExistAreRefused(t *testing.T) {
+	versions(t, func(t *testing.T, version byte) {
+		w := newWorld(t)
+		c := w.connect(t, w.visitor(), version)
+		c.follow(c.errorsTopic())
+		for _, topic := range []string{
+			"$SYS/broker/version", "$sys/x", "$SYS", "$SY", "$", "$share", "$share/g/" + c.sendTopic("cnv_mine"), "p1", "/", "p2/" + w.site.ID + "/c/cnv_mine/send",
+		} {
+			for _, qos := range []byte{0, 1} {
+				pk := publish(topic, 0, payloadOf(draft()))
+				if pk.FixedHeader.Qos = qos; qos == 1 {
+					pk.PacketID = c.nextID()
+				}
+				c.send(pk)
+				if qos == 1 {
+					if ack := c.ackOf(pk.PacketID); version == 5 && ack.ReasonCode != 0x99 {
+						t.Errorf("%s: PUBACK %#x", topic, ack.ReasonCode)
+					}
+				}
+				if r := c.expectRefusal(); r.Code != parley.CodeInvalid || r.Topic != topic {
+					t.Errorf("%s: refusal %+v", topic, r)
+				}
+			}
+		}
+		c.expectAck(c.post("cnv_mine", draft())) // on the same connection
+		if n := len(w.texts("cnv_mine")); n != 1 {
+			t.Errorf("%d messages stored, want 1", n)
+		}
+	})
+}
+
 func TestLargestBodyIsStored(t *testing.T) {
 	versions(t, func(t *testing.T, version byte) {
 		w := newWorld(t)
@@ -187,7 +219,7 @@ func TestBrokenPublishesEndTheConnection(t *testing.T) {
 		{name: "topic is not UTF-8", topic: topic + "\xff"},
 		{name: "multi-level wildcard", topic: "p1/site_one/c/#", reason: packets.ErrTopicNameInvalid},
 		{name: "single-level wildcard", topic: "p1/site_one/c/+/send", reason: packets.ErrTopicNameInvalid},
-		{name: "$SYS", topic: "$SYS/broker/version", reason: packets.ErrTopicNameInvalid},
+		{name: "wildcard below $SYS", topic: "$SYS/#", reason: packets.ErrTopicNameInvalid},
 		{name: "empty topic", topic: "", reason: packets.ErrProtocolViolationNoTopic},
 		{name: "above the maximum packet size", topic: topic, size: broker.MaxPacketBytes},
 		{name: "topic alias", topic: topic, reason: packets.ErrTopicAliasInvalid, v5: true, change: alias},
