@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
+	"github.com/parley-chat/parley"
 )
 
 // Handler serves MQTT over HTTP: a WebSocket at /mqtt, and tunnels, for where
@@ -30,10 +32,9 @@ func (b *Broker) openTunnel(w http.ResponseWriter, r *http.Request) {
 	full, closed := b.tunnels.add(t)
 	switch {
 	case closed:
-		refuse(w, http.StatusServiceUnavailable, "the server is stopping")
+		refuse(w, parley.Errorf(parley.CodeUnavailable, "the server is stopping"))
 	case full:
-		w.Header().Set("Retry-After", strconv.Itoa(int(b.options.ConnectTimeout.Seconds()))) // those that say nothing have ended by then
-		http.Error(w, "too many tunnels", http.StatusTooManyRequests)
+		refuse(w, parley.Limited(b.options.ConnectTimeout, "too many tunnels")) // those that say nothing have ended by then
 	default:
 		time.AfterFunc(b.options.ConnectTimeout, t.forsake)
 		b.serve(c)
@@ -50,7 +51,7 @@ func (b *Broker) admit(w http.ResponseWriter, r *http.Request) bool {
 	h.Set("Cache-Control", "no-store, no-transform")
 	h.Add("Vary", "Origin")
 	if !b.mayUpgrade(r) {
-		refuse(w, http.StatusForbidden, "this origin is not allowed")
+		refuse(w, parley.Errorf(parley.CodeForbidden, "this origin is not allowed"))
 		return false
 	}
 	if origin := foreignOrigin(r); origin != "" {
@@ -66,7 +67,7 @@ func (b *Broker) tunnelOf(w http.ResponseWriter, r *http.Request) (*tunnel, bool
 	}
 	t, ok := b.tunnels.find(r.PathValue("tunnel"), foreignOrigin(r))
 	if !ok {
-		refuse(w, http.StatusNotFound, "there is no such tunnel, or not any more")
+		refuse(w, parley.Errorf(parley.CodeNotFound, "there is no such tunnel, or not any more"))
 	}
 	return t, ok
 }
@@ -77,7 +78,7 @@ func (b *Broker) tunnelDown(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if err := t.follow(); err != nil {
-		refuse(w, http.StatusConflict, err.Error())
+		refuse(w, parley.Errorf(parley.CodeConflict, "%s", err))
 		return
 	}
 	if err := t.down(r.Context(), newEvents(w, b.options.WriteTimeout), b.options.TunnelBeat); err != nil {
@@ -92,22 +93,25 @@ func (b *Broker) tunnelUp(w http.ResponseWriter, r *http.Request) {
 	}
 	defer t.posts.Add(-1)
 	if t.posts.Add(1) > postsMost {
-		refuse(w, http.StatusTooManyRequests, "one POST at a time")
+		refuse(w, parley.Errorf(parley.CodeRateLimited, "one POST at a time"))
 		return
 	}
 	n, err := strconv.ParseInt(r.URL.Query().Get("n"), 10, 64)
 	if err != nil || n < 1 {
-		refuse(w, http.StatusBadRequest, "n counts the chunks: 1, 2, 3 …")
+		refuse(w, parley.Errorf(parley.CodeInvalid, "n counts the chunks: 1, 2, 3 …"))
 		return
 	}
 	chunk, err := io.ReadAll(http.MaxBytesReader(w, r.Body, chunkMost)) // all of it first: half a chunk is none
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
-		refuse(w, http.StatusRequestEntityTooLarge, "a chunk has 64 KiB at most")
+		refuse(w, parley.Errorf(parley.CodeTooLarge, "a chunk has 64 KiB at most"))
 		return
-	case err != nil || len(chunk) == 0:
-		refuse(w, http.StatusBadRequest, "the chunk did not come whole")
+	case err == nil && len(chunk) == 0:
+		refuse(w, parley.Errorf(parley.CodeInvalid, "the chunk is empty; one has 1 to 65,536 bytes"))
+		return
+	case err != nil:
+		refuse(w, parley.Errorf(parley.CodeInvalid, "the chunk did not come whole"))
 		return
 	}
 	err = t.up(r.Context(), n, chunk)
@@ -115,18 +119,10 @@ func (b *Broker) tunnelUp(w http.ResponseWriter, r *http.Request) {
 	case err == nil:
 		w.WriteHeader(http.StatusNoContent)
 	case errors.Is(err, errOutOfTurn):
-		refuse(w, http.StatusConflict, err.Error())
+		refuse(w, parley.Errorf(parley.CodeConflict, "%s", err))
 	case r.Context().Err() != nil:
-		refuse(w, http.StatusServiceUnavailable, "the chunk before is still on its way")
+		refuse(w, parley.Errorf(parley.CodeUnavailable, "the chunk before is still on its way"))
 	default:
-		refuse(w, http.StatusNotFound, "the tunnel has ended")
+		refuse(w, parley.Errorf(parley.CodeNotFound, "the tunnel has ended"))
 	}
-}
-
-// refuse answers no.
-func refuse(w http.ResponseWriter, status int, text string) {
-	if status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable {
-		w.Header().Set("Retry-After", "1")
-	}
-	http.Error(w, text, status)
 }

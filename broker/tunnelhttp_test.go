@@ -162,11 +162,38 @@ func TestTunnelRequestsAreRefused(t *testing.T) {
 			if answer.status != test.status {
 				t.Errorf("status %d, want %d", answer.status, test.status)
 			}
+			if test.method != "PUT" {
+				expectProblem(t, answer)
+			}
 		})
+	}
+	empty := w.request(t, "POST", "/mqtt/http/"+id+"/up?n=1", site, nil)
+	if p := expectProblem(t, empty); p.Code != parley.CodeInvalid || !strings.Contains(p.Detail, "empty") {
+		t.Errorf("an empty chunk: %+v", p)
 	}
 	if w.broker.Stats().Tunnels != 1 {
 		t.Error("the tunnel has ended")
 	}
+}
+
+type problem struct {
+	Type, Title, Detail string
+	Status              int
+	Code                parley.Code
+	Retry               bool
+	RetryAfter          int64
+}
+
+// expectProblem reads a refusal in the form that REST has.
+func expectProblem(t *testing.T, answer httpAnswer) problem {
+	t.Helper()
+	var p problem
+	must(t, json.Unmarshal(answer.body, &p))
+	if answer.header.Get("Content-Type") != "application/problem+json" || p.Type != "about:blank" || p.Title != http.StatusText(answer.status) ||
+		p.Status != answer.status || p.Code == "" || p.Detail == "" || p.Retry != p.Code.Retry() || p.Retry != (p.RetryAfter > 0) {
+		t.Errorf("status %d, %v, %s", answer.status, answer.header, answer.body)
+	}
+	return p
 }
 
 func TestTunnelHeaders(t *testing.T) {
