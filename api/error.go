@@ -106,7 +106,7 @@ func refusalOfEcho(err *echo.HTTPError) *parley.Error {
 	switch err.Code {
 	case http.StatusBadRequest:
 		if found := badParameter.FindStringSubmatch(fmt.Sprint(err.Message)); found != nil {
-			return parley.Errorf(parley.CodeInvalid, "the parameter %s is missing or has the wrong form; see /v1/openapi.yaml", found[1])
+			return parley.Errorf(parley.CodeInvalid, "the parameter %s is missing, given twice or of the wrong form; see /v1/openapi.yaml", found[1])
 		}
 		return parley.Errorf(parley.CodeInvalid, "a parameter has the wrong form; see /v1/openapi.yaml")
 	case http.StatusNotFound:

@@ -100,6 +100,15 @@ func TestSearchRefusals(t *testing.T) {
 	if p := expectProblem(t, f.search(t, f.owner(), "q", "x", "limit", "x"), http.StatusBadRequest, parley.CodeInvalid); !strings.Contains(p.Detail, "parameter limit") {
 		t.Errorf("it does not say which: %+v", p)
 	}
+	if p := expectProblem(t, f.search(t, f.owner(), "q", "x", "limit", "0"), http.StatusBadRequest, parley.CodeInvalid); p.Detail != "limit is 1 to 100" {
+		t.Errorf("a limit of 0: %+v", p)
+	}
+	for _, path := range []string{"/v1/search?q=x&", "/v1/conversations?"} {
+		p := expectProblem(t, f.get(t, f.owner(), path+"limit=2&limit=0"), http.StatusBadRequest, parley.CodeInvalid)
+		if !strings.Contains(p.Detail, "the parameter limit is missing, given twice") {
+			t.Errorf("a limit given twice: %+v", p)
+		}
+	}
 	expectProblem(t, f.search(t, f.visitor, "q", "x", "in", "notes"), http.StatusForbidden, parley.CodeForbidden)
 	f.hits(t, f.search(t, f.owner(), "q", strings.Repeat("x", 200), "limit", "100"))
 	f.hits(t, f.search(t, f.owner(), "q", "x", "limit", "1", "unknown", "ignored"))
