@@ -21,7 +21,7 @@ const (
 	// every 100 ms at most.
 	caughtUpLimit = 2 * time.Second
 	// A reader that is slower than four writers may owe its distance to the time
-	// before the crash: beyond so many entries another limit holds.
+	// before the crash: beyond so many entries, and with a slow database, another limit holds.
 	manyOwed      = 5_000
 	manyOwedLimit = 20 * time.Second
 )
@@ -177,7 +177,7 @@ func (t *traffic) awaitCaughtUp(ctx context.Context) error {
 			if p.Pending() > 0 {
 				return false
 			}
-			t.result.took(string(p.Kind)+" sent max", time.Since(began), t.patient(caughtUpLimit))
+			t.result.took(string(p.Kind)+" sent max", time.Since(began), t.limit())
 			return true
 		})
 		if len(waiting) > 0 {
@@ -205,8 +205,17 @@ func (t *traffic) awaitCaughtUp(ctx context.Context) error {
 		t.result.took(fmt.Sprintf("caught up with more than %d owed max", manyOwed), took, manyOwedLimit)
 		return nil
 	}
-	t.result.took("caught up max", took, t.patient(caughtUpLimit))
+	t.result.took("caught up max", took, t.limit())
 	return nil
+}
+
+// limit is how long catching up may take. A database that reads everything to find anything
+// serves those who come and go, and those who are refused, at the same time.
+func (l *Lab) limit() time.Duration {
+	if l.store != nil {
+		return manyOwedLimit
+	}
+	return caughtUpLimit
 }
 
 // leastShown is how many entries the reader has shown that is farthest behind.
