@@ -106,7 +106,7 @@ type Bridge struct {
 	now       func() time.Time
 	editTimes parley.EditTimes
 
-	openings  *openings
+	openings  openings
 	tails     *tails
 	folds     *folds
 	follower  *follower

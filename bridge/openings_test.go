@@ -94,34 +94,6 @@ func TestOnlyOpeningsAreCounted(t *testing.T) {
 	w.open()
 }
 
-// First messages of one conversation that come together count once, and none of
-// them is refused, however few openings are left.
-func TestFirstMessagesInParallelAreOneOpening(t *testing.T) {
-	var c clock
-	const most, together = 2, 90
-	w := newWorldWith(t, bridge.Options{Now: c.now, NewConversations: most})
-	for i := range most {
-		conversation := fmt.Sprintf("c%d", i)
-		var all sync.WaitGroup
-		for n := range together {
-			all.Go(func() {
-				answers, err := w.bridge.Record(t.Context(), ann, conversation, []parley.Draft{draft(n)})
-				if err != nil || answers[0].Err != nil {
-					t.Errorf("message %d of %s: %v, %v", n, conversation, answers, err)
-				}
-			})
-		}
-		all.Wait()
-		if n := len(w.log(conversation)); n != together+1 {
-			t.Errorf("%d entries in %s, want the opening and %d messages", n, conversation, together)
-		}
-	}
-	w.expectLimited(ann, "late")
-	if n := w.bridge.Stats().Limited; n != 1 {
-		t.Errorf("%d counted as limited, want 1", n)
-	}
-}
-
 func TestConversationsOpenedAtOnceKeepTheLimit(t *testing.T) {
 	var c clock
 	w := newWorldWith(t, bridge.Options{Now: c.now})

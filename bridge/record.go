@@ -64,7 +64,7 @@ func (b *Bridge) recordPart(ctx context.Context, who parley.Identity, conversati
 			return b.refuseAll(ctx, c, entries, refusal)
 		}
 		if refusal == nil { // a conditional append finds out by itself that a decision was stale, a refusal does not
-			answers, again, err := b.appendLimited(ctx, who, conversation, control, entries, c)
+			answers, again, err := b.appendLimited(ctx, who, stream, control, entries, c)
 			if err != nil {
 				return nil, err
 			}
@@ -101,22 +101,18 @@ func (b *Bridge) admit(who parley.Identity, conversation string, c parley.Conver
 
 // appendLimited is appendDecided, except that it opens no conversation for a
 // visitor who does so too fast.
-func (b *Bridge) appendLimited(ctx context.Context, who parley.Identity, conversation string, control *parley.Entry, entries []parley.Entry, c parley.Conversation) (answers []parley.Appended, again bool, err error) {
+func (b *Bridge) appendLimited(ctx context.Context, who parley.Identity, stream parley.Stream, control *parley.Entry, entries []parley.Entry, c parley.Conversation) (answers []parley.Appended, again bool, err error) {
 	if c.Exists() {
-		return b.appendDecided(ctx, c.Stream(), control, entries, c)
+		return b.appendDecided(ctx, stream, control, entries, c)
 	}
-	if limited := b.openings.take(who, conversation); limited != nil {
-		now, err := b.folds.fresh(ctx, who.Site, conversation)
-		if err == nil && now.Exists() { // another of its first messages has opened it just now
-			return nil, true, nil
-		}
+	if err := b.openings.take(who); err != nil {
 		b.stats.limited.Add(1)
-		return nil, false, limited
+		return nil, false, err
 	}
-	opened := false
-	defer func() { b.openings.done(who, conversation, opened) }()
-	answers, again, err = b.appendDecided(ctx, parley.MessagesOf(who.Site, conversation), control, entries, c)
-	opened = err == nil && !again && !answers[0].Duplicate // else somebody else did, or nobody as far as we know
+	answers, again, err = b.appendDecided(ctx, stream, control, entries, c)
+	if err != nil || again || answers[0].Duplicate { // somebody else opened it, or nobody as far as we know
+		b.openings.giveBack(who)
+	}
 	return answers, again, err
 }
 
