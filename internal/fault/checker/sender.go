@@ -28,7 +28,7 @@ func (c *check) checkSender(device string, records [][]Record) {
 			told[rec.ID] = true
 		}
 	}
-	newest := map[string]int64{} // by conversation: highest seq so far in the order of sending
+	newest := map[string]*parley.Entry{} // by conversation: highest seq so far in the order of sending
 	user := ""
 	for rec := range each(records) {
 		if rec.Type == parley.EntryMarked {
@@ -67,7 +67,7 @@ func (c *check) checkSender(device string, records [][]Record) {
 	}
 }
 
-func (c *check) checkSent(device string, rec *Record, newest map[string]int64) {
+func (c *check) checkSent(device string, rec *Record, newest map[string]*parley.Entry) {
 	r := c.report
 	e := c.lookup(rec.Conversation, rec.User, rec.ID)
 	if e == nil {
@@ -76,10 +76,12 @@ func (c *check) checkSent(device string, rec *Record, newest map[string]int64) {
 	if e.Type != rec.Type || !c.sameText(rec.Conversation, e, rec) {
 		r.find(&r.Changed, "%s: message %s is stored as seq %d with other content", device, rec.ID, e.Seq)
 	}
-	if e.Seq < newest[rec.Conversation] {
-		r.find(&r.Reordered, "%s: message %s is stored as seq %d, before one that was sent earlier (seq %d)", device, rec.ID, e.Seq, newest[rec.Conversation])
+	earlier := newest[rec.Conversation]
+	if earlier == nil || e.Seq >= earlier.Seq {
+		newest[rec.Conversation] = e
+		return
 	}
-	newest[rec.Conversation] = max(newest[rec.Conversation], e.Seq)
+	r.find(&r.Reordered, "%s: message %s (%s) is stored as seq %d, before a %s that was sent earlier (seq %d)", device, rec.ID, e.Type, e.Seq, earlier.Type, earlier.Seq)
 }
 
 func (c *check) checkAcked(device, user string, rec *Record) {
