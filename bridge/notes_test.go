@@ -237,6 +237,7 @@ func TestChangeOfHandsIsToldBeforeNotes(t *testing.T) {
 	w.say(ann, "c1", draft(1))
 	w.claim(lilei, "c1")
 	g.release()
+	w.followed(parley.MessagesOf(site, "c1"), 3) // else both changes may be told as one
 	w.jot(lilei, "c1", draft(2))
 	w.claim(boss, "c1")
 	w.jot(boss, "c1", draft(3))
