@@ -14,30 +14,8 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/parley-chat/parley"
+	"github.com/parley-chat/parley/internal/problem"
 )
-
-// statusOf is the one place where refusals become HTTP.
-func statusOf(code parley.Code) int {
-	switch code {
-	case parley.CodeInvalid:
-		return http.StatusBadRequest
-	case parley.CodeTooLarge:
-		return http.StatusRequestEntityTooLarge
-	case parley.CodeUnauthenticated:
-		return http.StatusUnauthorized
-	case parley.CodeForbidden:
-		return http.StatusForbidden
-	case parley.CodeNotFound:
-		return http.StatusNotFound
-	case parley.CodeConflict, parley.CodeStale, parley.CodeClosed:
-		return http.StatusConflict
-	case parley.CodeRateLimited:
-		return http.StatusTooManyRequests
-	case parley.CodeUnavailable:
-		return http.StatusServiceUnavailable
-	}
-	return http.StatusInternalServerError
-}
 
 // Retry-After where the refusal itself does not know.
 const (
@@ -90,7 +68,7 @@ func refusalOf(err error) (*parley.Error, int) {
 	var echos *echo.HTTPError
 	switch {
 	case errors.As(err, &ours):
-		return ours, statusOf(ours.Code)
+		return ours, problem.Status(ours.Code)
 	case errors.As(err, &echos):
 		return refusalOfEcho(echos), echos.Code
 	case errors.Is(err, parley.ErrOutcomeUnknown), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
@@ -136,22 +114,12 @@ func retryAfter(refusal *parley.Error) time.Duration {
 }
 
 func writeProblem(c echo.Context, refusal *parley.Error, status int) error {
-	p := Problem{
-		Type: "about:blank", Title: http.StatusText(status), Status: status,
-		Detail: refusal.Message, Code: refusal.Code, Retry: refusal.Code.Retry(), Current: refusal.Current,
-	}
-	if refusal.ID != "" {
-		p.Id = &refusal.ID
-	}
-	if wait := parley.Seconds(retryAfter(refusal)); wait > 0 {
-		p.RetryAfter = &wait
-	}
-	body, err := json.Marshal(p)
+	body, err := json.Marshal(problem.Of(refusal, status, retryAfter(refusal)))
 	if err != nil {
 		return fmt.Errorf("encode problem: %w", err)
 	}
 	if c.Request().Method == http.MethodHead {
 		return c.NoContent(status)
 	}
-	return c.Blob(status, "application/problem+json", body)
+	return c.Blob(status, problem.ContentType, body)
 }

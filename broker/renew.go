@@ -10,8 +10,8 @@ import (
 )
 
 // renew lets the connection last as long as a renewed token, which is never stored or
-// logged. false means that it
-// has to end: its user is somebody else now, as far as rights go.
+// logged. false means that it has to end: its user is somebody else now, as far as
+// rights go.
 func (in *inbound) renew(pk *packets.Packet, token string) bool {
 	s := in.session
 	ctx, cancel := context.WithTimeout(s.pump.ctx, sessionTime)
