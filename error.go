@@ -42,6 +42,13 @@ type Error struct {
 	RetryAfter time.Duration // how long the refusal lasts, 0 if that is not known
 }
 
+// Refusal is what a device was told about a draft that it had published. Err has
+// the draft's id; of a refusal that is read back, its code and message besides.
+type Refusal struct {
+	Topic string
+	Err   *Error
+}
+
 // Errorf returns an Error with a formatted message.
 func Errorf(code Code, format string, args ...any) *Error {
 	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}

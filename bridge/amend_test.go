@@ -1,6 +1,7 @@
 package bridge_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -181,6 +182,36 @@ func TestEditTimes(t *testing.T) {
 	}
 }
 
+// What comes behind a refused draft is not stored before the refusal can be told:
+// if the server died in between, the draft would be decided again behind it.
+func TestRecordStopsBehindARefusal(t *testing.T) {
+	w := newWorld(t)
+	w.say(ann, "c1", draft(1))
+	w.claim(lilei, "c1")
+	w.say(lilei, "c1", draft(2))
+	record := func(send func(context.Context, parley.Identity, string, []parley.Draft) ([]parley.Appended, error), who parley.Identity, drafts ...parley.Draft) []parley.Appended {
+		t.Helper()
+		answers, err := send(t.Context(), who, "c1", drafts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return answers
+	}
+	drafts := []parley.Draft{draft(3), edit(1, 4, "not mine"), draft(4)}
+	if a := record(w.bridge.Record, ann, drafts...); len(a) != 2 || a[0].Err != nil || a[1].Err == nil {
+		t.Errorf("messages and a refused edit: %+v", a)
+	}
+	if a := record(w.bridge.Record, bob, draft(5), edit(2, 2, "not mine"), draft(6)); len(a) != 1 || a[0].Err == nil {
+		t.Errorf("refused messages: %+v", a)
+	}
+	if a := record(w.bridge.Note, lilei, draft(7), edit(3, 9, "nothing"), draft(8)); len(a) != 2 || a[0].Err != nil || a[1].Err == nil {
+		t.Errorf("notes and a refused edit: %+v", a)
+	}
+	if a := record(w.bridge.Record, ann, drafts[2:]...); len(a) != 1 || a[0].Entry.Seq != 6 || a[0].Duplicate {
+		t.Errorf("the rest: %+v", a)
+	}
+}
+
 func TestNotesAreEditedAndDeleted(t *testing.T) {
 	w := newWorld(t)
 	w.say(ann, "c1", draft(1))
@@ -199,7 +230,8 @@ func TestNotesAreEditedAndDeleted(t *testing.T) {
 	}
 	note(lilei, "", draft(1), draft(2), edit(1, 1, "better"), deletion(1, 2))
 	note(boss, parley.CodeForbidden, edit(2, 1, "not mine"))
-	note(lilei, parley.CodeConflict, edit(3, 2, "late"), deletion(3, 2))
+	note(lilei, parley.CodeConflict, edit(3, 2, "late"))
+	note(lilei, parley.CodeConflict, deletion(3, 2))
 	note(lilei, "", deletion(1, 2))
 	note(boss, "", deletion(4, 1))
 	note(ann, parley.CodeForbidden, deletion(5, 1))

@@ -28,13 +28,16 @@ func (b *Bridge) Note(ctx context.Context, who parley.Identity, conversation str
 				return nil, err
 			}
 			answers, drafts = append(answers, a), drafts[1:]
-			continue
+		} else {
+			part, err := b.notePart(ctx, who, c, drafts[:n])
+			if err != nil {
+				return nil, err
+			}
+			answers, drafts = append(answers, part...), drafts[n:]
 		}
-		part, err := b.notePart(ctx, who, c, drafts[:n])
-		if err != nil {
-			return nil, err
+		if answers[len(answers)-1].Err != nil {
+			break
 		}
-		answers, drafts = append(answers, part...), drafts[n:]
 	}
 	return answers, nil
 }

@@ -15,9 +15,11 @@ import (
 const maxDecisions = 8
 
 // Record stores the drafts of one sender in a conversation, in their order, and
-// returns when they are durable. There is one answer for each draft: stored, a
-// duplicate (with the first one's position), or refused with an *parley.Error
-// in Err. It is idempotent by draft id.
+// returns when they are durable. The answers are those of the first drafts, at
+// least one: stored, a duplicate (with the first one's position), or refused with
+// an *parley.Error in Err. Where it decides that a draft is refused it stops
+// behind it, so that the refusal can be told for good before what comes next is
+// stored; call it again with the rest. It is idempotent by draft id.
 //
 // A visitor's first message to a new conversation id opens it; a visitor's
 // message to a closed one opens it again. Edits and deletes open nothing; see
@@ -35,14 +37,16 @@ func (b *Bridge) Record(ctx context.Context, who parley.Identity, conversation s
 				return nil, err
 			}
 			answers, drafts = append(answers, a), drafts[1:]
-			continue
+		} else {
+			part, err := b.recordPart(ctx, who, conversation, drafts[:n])
+			if err != nil {
+				return nil, err
+			}
+			answers, drafts = append(answers, part...), drafts[n:]
 		}
-		part, err := b.recordPart(ctx, who, conversation, drafts[:n])
-		if err != nil {
-			return nil, err
+		if answers[len(answers)-1].Err != nil {
+			break
 		}
-		answers = append(answers, part...)
-		drafts = drafts[n:]
 	}
 	return answers, nil
 }

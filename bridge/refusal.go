@@ -2,7 +2,9 @@ package bridge
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"math"
 	"strings"
 
 	"github.com/parley-chat/parley"
@@ -44,6 +46,26 @@ func (b *Bridge) Refuse(ctx context.Context, who parley.Identity, key, topic str
 		return fmt.Errorf("append refusal: %w", err)
 	}
 	return nil
+}
+
+// Refusals returns the newest refusals of who's device, oldest first, at most
+// limit. Those of drafts without an id are left out.
+func (b *Bridge) Refusals(ctx context.Context, who parley.Identity, limit int) ([]parley.Refusal, error) {
+	entries, err := b.store.ReadBefore(ctx, parley.ErrorsOf(who.Site, who.User, who.Device), math.MaxInt64, limit)
+	if err != nil {
+		return nil, fmt.Errorf("read refusals: %w", err)
+	}
+	refusals := make([]parley.Refusal, 0, len(entries))
+	for _, e := range entries {
+		var body refusalBody
+		if err := json.Unmarshal(e.Body, &body); err != nil || body.ID == "" {
+			continue
+		}
+		refusals = append(refusals, parley.Refusal{
+			Topic: body.Topic, Err: &parley.Error{Code: body.Code, Message: body.Message, ID: body.ID},
+		})
+	}
+	return refusals, nil
 }
 
 func shortTopic(topic string) string {

@@ -41,9 +41,10 @@ type Authenticator interface {
 
 // Log is the door to conversations. bridge.Bridge is the real one.
 type Log interface {
-	// Record stores drafts in order and returns when they are durable, with one
-	// answer for each. An error is temporary: the same drafts may be recorded
-	// again.
+	// Record stores drafts in order and returns when they are durable, with the
+	// answers of the first of them, at least one. Behind one that is refused it may
+	// stop, so that the refusal can be told before the rest is recorded. An error is
+	// temporary: the same drafts may be recorded again.
 	Record(ctx context.Context, who parley.Identity, conversation string, drafts []parley.Draft) ([]parley.Appended, error)
 	// Note does the same for internal notes about a conversation.
 	Note(ctx context.Context, who parley.Identity, conversation string, drafts []parley.Draft) ([]parley.Appended, error)
@@ -55,6 +56,8 @@ type Log interface {
 	// Refuse writes a refusal on the device's errors stream, durably, and once
 	// for each key.
 	Refuse(ctx context.Context, who parley.Identity, key, topic string, refusal *parley.Error) error
+	// Refusals returns the newest refusals of the device's drafts, oldest first.
+	Refusals(ctx context.Context, who parley.Identity, limit int) ([]parley.Refusal, error)
 	// Deliveries returns entries with seq > after, oldest first. They are shared.
 	Deliveries(ctx context.Context, stream parley.Stream, after int64, limit int) ([]parley.Delivery, error)
 	// Head returns the newest durable position.

@@ -17,8 +17,9 @@ const backPressure = 500 * time.Millisecond
 // answers in order. What arrives meanwhile is the next batch, so that one
 // connection pipelines into few commits. The read loop never waits for the store.
 type inbound struct {
-	session *session
-	most    int // drafts that are recorded together, 0 for all that have come in; of the recorder
+	session  *session
+	most     int      // drafts that are recorded together, 0 for all that have come in; of the recorder
+	verdicts verdicts // of the recorder
 
 	mu      sync.Mutex
 	queue   []*packets.Packet

@@ -31,6 +31,9 @@ func (in *inbound) record(batch []*packets.Packet) bool {
 	for i := range batch {
 		reads[i] = in.session.read(batch[i])
 	}
+	if !in.uphold(batch, reads) {
+		return false
+	}
 	for len(batch) > 0 {
 		first := reads[0]
 		if first.refusal != nil {
@@ -169,6 +172,7 @@ func (in *inbound) refuse(pk *packets.Packet, refusal *parley.Error) bool {
 		return false
 	}
 	crash.At(crash.RefusalStored)
+	in.verdicts.add(parley.Refusal{Topic: pk.TopicName, Err: refusal})
 	if pk.FixedHeader.Qos == 0 {
 		in.release(1)
 		return true

@@ -294,3 +294,42 @@ func TestRepeatedRefusalIsToldAgain(t *testing.T) {
 		awaitCount(t, "connections", 0, func() int64 { return w.broker.Stats().Connected })
 	}
 }
+
+// A draft is refused, its PUBACK is lost, and when it is sent again it would be
+// taken: it stays refused, because what its sender said behind it is stored.
+func TestRefusalStands(t *testing.T) {
+	versions(t, func(t *testing.T, version byte) {
+		w := newWorld(t)
+		agent := w.agent("lilei")
+		id := w.conversation(w.visitor(), 1)
+		c := w.connect(t, agent, version)
+		c.follow(c.errorsTopic())
+		refuse := func(d parley.Draft, code parley.Code) {
+			t.Helper()
+			c.ackOf(c.post(id, d))
+			if r := c.expectRefusal(); r.ID != d.ID || r.Code != code {
+				t.Errorf("refusal %+v, want %s of %s", r, code, d.ID)
+			}
+		}
+		early := draft()
+		refuse(early, parley.CodeForbidden)
+		w.claim(agent, id)
+		refuse(early, parley.CodeForbidden)
+		twice := draft()
+		c.expectAck(c.post(id, twice))
+		refuse(parley.NewText(twice.ID, "something else"), parley.CodeConflict)
+		for _, end := range []func(){func() {}, w.restart} {
+			c.hangUp()
+			end()
+			c = w.connect(t, agent, version)
+			c.follow(c.errorsTopic())
+			c.expectAck(c.post(id, draft()))
+			refuse(early, parley.CodeForbidden)
+			c.expectAck(c.post(id, twice)) // of which the first stands
+			c.expectAck(c.post(id, draft()))
+		}
+		if n := len(w.texts(id)); n != 1+1+4 {
+			t.Errorf("%d messages stored", n)
+		}
+	})
+}
