@@ -88,6 +88,10 @@ func TestPahoThroughTunnel(t *testing.T) {
 			d.wait(token)
 		}
 		d.expectTexts(idsOf(all))
+		awaitCount(t, "deliveries not acknowledged", 0, func() int64 {
+			s := w.broker.Stats() // what the library did not get to acknowledge would come again
+			return s.Delivered - s.Acknowledged
+		})
 		d.client.Disconnect(250)
 		awaitCount(t, "connections", 0, func() int64 { return w.broker.Stats().Connected })
 	}
