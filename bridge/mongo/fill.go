@@ -168,7 +168,7 @@ func (f *Filling) PutRows(ctx context.Context, rows []bridge.Row) error {
 // Finish makes the store one that can be opened; see bridge.Fillable.
 func (f *Filling) Finish(ctx context.Context) error {
 	return f.store.retry(ctx, "finish the copy", func(ctx context.Context) error {
-		_, err := f.store.c.meta.UpdateOne(ctx, bson.D{field("_id", "store")}, set(field("filling", false)))
+		_, err := f.store.c.meta.UpdateOne(ctx, bson.D{field("_id", metaStore)}, set(field("filling", false)))
 		return err
 	})
 }

@@ -14,32 +14,29 @@ import (
 	"github.com/parley-chat/parley"
 )
 
-// schemaVersion is that of the documents this package writes.
-const schemaVersion = 1
-
-// metaDoc says what store this is. There is one, with _id "store".
+// metaDoc says what store this is. There is one, with _id metaStore.
 type metaDoc struct {
 	ID     string `bson:"_id"`
 	Epoch  string `bson:"epoch"`
-	Schema int    `bson:"schema"`
+	Schema int    `bson:"schema"` // see migrate.go
+
+	Version string `bson:"version,omitempty"` // what the Parley is called that made the schema
 
 	Filling bool `bson:"filling,omitempty"` // it is being made a copy of another store
 }
 
-// loadMeta reads the epoch, or makes it in a new store; fill is that of a store that
-// is to be filled. One that is being filled is no other store's, and no other store
-// is filled.
-func (s *Store) loadMeta(ctx context.Context, fill string) error {
+// loadMeta reads the epoch, or makes it in a new store, and brings the schema up to
+// date. A store that is being filled is no other store's, and no other store is
+// filled.
+func (s *Store) loadMeta(ctx context.Context, o Options) error {
+	fill := o.fill
 	var m metaDoc
-	fresh := metaDoc{ID: "store", Epoch: fill, Schema: schemaVersion, Filling: fill != ""}
+	fresh := metaDoc{ID: metaStore, Epoch: fill, Schema: newestSchema(o.steps), Version: o.Version, Filling: fill != ""}
 	if fill == "" {
 		fresh.Epoch = parley.NewID(parley.PrefixEpoch)
 	}
 	if err := s.firstOf(ctx, s.c.meta, fresh.ID, fresh, &m); err != nil {
 		return fmt.Errorf("read the epoch: %w", err)
-	}
-	if m.Schema > schemaVersion {
-		return fmt.Errorf("the database has schema version %d, this version of Parley knows up to %d: it was written by a newer Parley; run that version, or restore a backup made before the upgrade", m.Schema, schemaVersion)
 	}
 	switch {
 	case fill == "" && m.Filling:
@@ -51,7 +48,7 @@ func (s *Store) loadMeta(ctx context.Context, fill string) error {
 	}
 	s.epoch = m.Epoch
 	s.generations.store = s
-	return nil
+	return s.migrate(ctx, m.Schema, o)
 }
 
 // firstOf reads the document with that id, which is never changed, into found.

@@ -1,6 +1,7 @@
 package mongo_test
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -120,13 +121,36 @@ func receive(r io.Reader) (body bson.Raw, reply func(data []byte) []byte, err er
 		return rest[name+9:], func(data []byte) []byte {
 			return compose(id, 1, append(append(make([]byte, 16), 1, 0, 0, 0), data...))
 		}, nil
-	case 2013: // flags, a kind, the command; what may follow does not matter here
+	case 2013: // flags, a kind, the command; then perhaps documents that belong to it
 		length := binary.LittleEndian.Uint32(rest[5:])
-		return rest[5 : 5+length], func(data []byte) []byte {
+		body, err := withDocuments(rest[5:5+length], rest[5+length:])
+		return body, func(data []byte) []byte {
 			return compose(id, 2013, append(make([]byte, 5), data...))
-		}, nil
+		}, err
 	}
 	return nil, nil, errors.New("another operation")
+}
+
+// withDocuments returns a command with what comes behind it: a kind, a length, the
+// name of a field, the documents of that.
+func withDocuments(command bson.Raw, rest []byte) (bson.Raw, error) {
+	if len(rest) < 5 || rest[0] != 1 {
+		return command, nil
+	}
+	name, documents, ok := bytes.Cut(rest[5:1+binary.LittleEndian.Uint32(rest[1:])], []byte{0})
+	if !ok {
+		return nil, errors.New("not MongoDB's protocol")
+	}
+	list := bson.A{}
+	for len(documents) > 4 {
+		length := binary.LittleEndian.Uint32(documents)
+		list, documents = append(list, bson.Raw(documents[:length])), documents[length:]
+	}
+	var whole bson.D
+	if err := bson.Unmarshal(command, &whole); err != nil {
+		return nil, err
+	}
+	return bson.Marshal(append(whole, bson.E{Key: string(name), Value: list}))
 }
 
 func compose(answers uint32, operation uint32, payload []byte) []byte {

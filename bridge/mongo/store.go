@@ -32,6 +32,10 @@ type Options struct {
 	Logger   *slog.Logger     // nil discards
 	Now      func() time.Time // server time of entries; nil means time.Now
 
+	// Version is what this Parley is called. The database remembers which one has
+	// made its schema, to name it to older ones.
+	Version string
+
 	// NoProbe leaves out the test that the server loses no updates. Only tests
 	// use servers that do.
 	NoProbe bool
@@ -44,7 +48,8 @@ type Options struct {
 	// on; 0 means 5 s. Then the failure is a temporary one.
 	Patience time.Duration
 
-	fill string // epoch of a store that is being filled; empty otherwise
+	fill  string      // epoch of a store that is being filled; empty otherwise
+	steps []migration // nil: migrations()
 
 	// Commands, if set, is told every command that is sent, as BSON. It is for
 	// tests: bodies of messages are in there.
@@ -126,6 +131,12 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 }
 
 func (s *Store) start(ctx context.Context, o Options) error {
+	if o.steps == nil {
+		o.steps = migrations()
+	}
+	if err := s.checkSchema(ctx, o); err != nil { // before anything is written there
+		return err
+	}
 	if !o.NoProbe {
 		if err := s.probe(ctx); err != nil {
 			return err
@@ -134,7 +145,7 @@ func (s *Store) start(ctx context.Context, o Options) error {
 	if err := s.prepare(ctx); err != nil {
 		return err
 	}
-	if err := s.loadMeta(ctx, o.fill); err != nil {
+	if err := s.loadMeta(ctx, o); err != nil {
 		return err
 	}
 	if err := s.loadNewest(ctx); err != nil {

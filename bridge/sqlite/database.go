@@ -84,15 +84,15 @@ func fileName(path string, options url.Values) (string, error) {
 }
 
 // prepareStore migrates, makes durable whatever can be read, and returns the
-// epoch. fill is that of a store that is to be filled, empty for any other.
-func (d *database) prepareStore(ctx context.Context, fill string) (epoch string, err error) {
-	if err := d.migrate(ctx, migrations()); err != nil {
+// epoch.
+func (d *database) prepareStore(ctx context.Context, o Options) (epoch string, err error) {
+	if err := d.migrate(ctx, migrations(), o.Version); err != nil {
 		return "", err
 	}
 	if err := d.renewIndex(ctx, search.Version); err != nil {
 		return "", fmt.Errorf("begin a new search index: %w", err)
 	}
-	if err := d.claim(ctx, fill); err != nil {
+	if err := d.claim(ctx, o.epoch); err != nil {
 		return "", err
 	}
 	if err := d.checkpointAll(ctx); err != nil {
@@ -101,7 +101,7 @@ func (d *database) prepareStore(ctx context.Context, fill string) (epoch string,
 	return d.epoch(ctx)
 }
 
-// claim gives a new store its epoch. One that is being filled is no other store's,
+// claim gives a new store its epoch, which is fill where it is to be filled. One that is being filled is no other store's,
 // and no other store is filled.
 func (d *database) claim(ctx context.Context, fill string) error {
 	filling, err := d.number(ctx, metaFilling)

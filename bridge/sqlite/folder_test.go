@@ -66,10 +66,26 @@ func TestSchemaVersions(t *testing.T) {
 		t.Errorf("%d tables, schema version %d", tables, version)
 	}
 	must(t, open(t, dir).Close()) // a second start migrates nothing
+	named := t.TempDir()
+	s, err := sqlite.Open(t.Context(), sqlite.Options{Dir: named, Version: "Parley v1.2.3"})
+	must(t, err)
+	must(t, s.Close())
+	var by string
+	queryFile(t, named, `SELECT value FROM meta WHERE key = 'version'`, &by)
+	if by != "Parley v1.2.3" {
+		t.Errorf("the folder says that %q made its schema", by)
+	}
 
 	execFile(t, dir, `PRAGMA user_version = 99`)
-	if msg := openError(t, dir); !strings.Contains(msg, "version 99") || !strings.Contains(msg, "newer") {
-		t.Errorf("newer schema: %s", msg)
+	for _, want := range []string{"version 99", "written by a newer Parley", "this version of Parley is older", "run the newer one", "backup"} {
+		if msg := openError(t, dir); !strings.Contains(msg, want) {
+			t.Errorf("newer schema: %s; want %q in it", msg, want)
+		}
+	}
+	execFile(t, dir, `INSERT INTO meta (key, value) VALUES ('version', 'Parley v9.9.9') ON CONFLICT (key) DO UPDATE SET value = excluded.value`)
+	_, err = sqlite.Open(t.Context(), sqlite.Options{Dir: dir, Version: "Parley v1.2.3"})
+	if err == nil || !strings.Contains(err.Error(), "written by Parley v9.9.9; Parley v1.2.3 is older") {
+		t.Errorf("newer schema: %v", err)
 	}
 	queryFile(t, dir, `PRAGMA user_version`, &version)
 	if version != 99 {

@@ -1,23 +1,20 @@
 package sqlite
 
-import (
-	"context"
-	"database/sql"
-	"fmt"
-)
-
-// migration is a step to the next schema version: statements, then what only Go
-// can do, in the same transaction.
-type migration struct {
-	statements string
-	fill       func(ctx context.Context, tx *sql.Tx) error // may be nil
-}
-
 // migrations returns the steps from an empty database to the present schema.
 // The n-th brings version n-1 to version n. A step that has been released is
-// never edited; a change is a new step at the end.
+// never edited; a change is a new step at the end, and a folder from before it
+// is kept for the tests: see cmd/parley/testdata/kept.
 func migrations() []migration {
-	return []migration{{statements: schema1}, {statements: schema2}, {statements: schema3, fill: fillSums}, {statements: schema4}, {statements: schema5}, {statements: schema6}, {statements: schema7}, {statements: schema8}}
+	return []migration{
+		{statements: schema1},
+		{statements: schema2},
+		{statements: schema3, fill: fillSums},
+		{statements: schema4},
+		{statements: schema5},
+		{statements: schema6},
+		{statements: schema7},
+		{statements: schema8},
+	}
 }
 
 // schema8 brings cuts: what was written before first is gone.
@@ -204,40 +201,3 @@ CREATE TABLE accounts (
 	UNIQUE (site, email)
 ) STRICT, WITHOUT ROWID;
 `
-
-// migrate brings the schema up to date, each step in a transaction of its own.
-func (d *database) migrate(ctx context.Context, steps []migration) error {
-	var version int
-	if err := d.conn.QueryRowContext(ctx, `PRAGMA user_version`).Scan(&version); err != nil {
-		return fmt.Errorf("read the schema version: %w", err)
-	}
-	if version > len(steps) {
-		return fmt.Errorf("the folder has schema version %d, this version of Parley knows up to %d: it was written by a newer Parley; run that version, or restore a backup made before the upgrade", version, len(steps))
-	}
-	for n := version; n < len(steps); n++ {
-		if err := d.migrateStep(ctx, n+1, steps[n]); err != nil {
-			return fmt.Errorf("bring the schema to version %d: %w", n+1, err)
-		}
-	}
-	return nil
-}
-
-func (d *database) migrateStep(ctx context.Context, version int, step migration) error {
-	tx, err := d.conn.BeginTx(ctx, nil)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = tx.Rollback() }() // nothing to do after a commit
-	if _, err := tx.ExecContext(ctx, step.statements); err != nil {
-		return err
-	}
-	if step.fill != nil {
-		if err := step.fill(ctx, tx); err != nil {
-			return err
-		}
-	}
-	if _, err := tx.ExecContext(ctx, fmt.Sprintf(`PRAGMA user_version = %d`, version)); err != nil {
-		return err
-	}
-	return tx.Commit()
-}

@@ -31,6 +31,10 @@ type Options struct {
 	Logger *slog.Logger     // nil discards
 	Now    func() time.Time // server time of entries; nil means time.Now
 
+	// Version is what this Parley is called. The folder remembers which one has made
+	// its schema, to name it to older ones.
+	Version string
+
 	// PurgeAfter is how long what was deleted may stay in the files, about; 0
 	// means 10 s. Readers do not get it from the moment the delete is durable.
 	PurgeAfter time.Duration
@@ -98,7 +102,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		closing: make(chan struct{}), appended: make(chan struct{}), stopped: make(chan struct{}),
 		pending: newPending(), purgeAfter: o.PurgeAfter,
 	}
-	if err := s.start(ctx, o.epoch); err != nil {
+	if err := s.start(ctx, o); err != nil {
 		if s.health.down.Load() == nil { // otherwise it has been explained
 			err = s.explain(err)
 		}
@@ -107,7 +111,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	return s, nil
 }
 
-func (s *Store) start(ctx context.Context, fill string) error {
+func (s *Store) start(ctx context.Context, o Options) error {
 	if err := s.sealOld(ctx); err != nil {
 		return err
 	}
@@ -115,7 +119,7 @@ func (s *Store) start(ctx context.Context, fill string) error {
 	if err != nil {
 		return err
 	}
-	if s.epoch, err = db.prepareStore(ctx, fill); err != nil {
+	if s.epoch, err = db.prepareStore(ctx, o); err != nil {
 		return errors.Join(err, db.close())
 	}
 	if err := s.openJournal(ctx, db); err != nil {

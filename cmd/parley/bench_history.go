@@ -102,7 +102,7 @@ type archive struct {
 
 func openArchive(ctx context.Context, dir string) (*archive, error) {
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	store, err := sqlite.Open(ctx, sqlite.Options{Dir: dir, Logger: log})
+	store, err := sqlite.Open(ctx, sqlite.Options{Dir: dir, Logger: log, Version: releaseName()})
 	if err != nil {
 		return nil, err
 	}

@@ -41,6 +41,9 @@ func newRoot() *cobra.Command {
 	return root
 }
 
+// releaseName is what stores remember of who made their schema.
+func releaseName() string { return "Parley " + versionText() }
+
 func versionText() string {
 	if commit == "" {
 		return version

@@ -35,7 +35,7 @@ type usedStore interface {
 // openToRead opens a store that exists.
 func (l location) openToRead(ctx context.Context, probe bool, log *slog.Logger) (wholeStore, error) {
 	if l.uri != "" {
-		s, err := mongo.Open(ctx, mongo.Options{URI: l.uri, Logger: log, NoProbe: !probe})
+		s, err := mongo.Open(ctx, mongo.Options{URI: l.uri, Logger: log, Version: releaseName(), NoProbe: !probe})
 		if err != nil {
 			return nil, err
 		}
@@ -44,7 +44,7 @@ func (l location) openToRead(ctx context.Context, probe bool, log *slog.Logger) 
 	if _, err := os.Stat(filepath.Join(l.folder, "parley.db")); err != nil {
 		return nil, fmt.Errorf("there is no store in %s: %w", l, err)
 	}
-	s, err := sqlite.Open(ctx, sqlite.Options{Dir: l.folder, Logger: log})
+	s, err := sqlite.Open(ctx, sqlite.Options{Dir: l.folder, Logger: log, Version: releaseName()})
 	if err != nil {
 		return nil, err
 	}
@@ -54,13 +54,13 @@ func (l location) openToRead(ctx context.Context, probe bool, log *slog.Logger) 
 // openToFill opens a new store, or one that was left unfinished.
 func (l location) openToFill(ctx context.Context, epoch string, probe bool, log *slog.Logger) (newStore, error) {
 	if l.uri != "" {
-		s, err := mongo.Fill(ctx, mongo.Options{URI: l.uri, Logger: log, NoProbe: !probe}, epoch)
+		s, err := mongo.Fill(ctx, mongo.Options{URI: l.uri, Logger: log, Version: releaseName(), NoProbe: !probe}, epoch)
 		if err != nil {
 			return nil, err
 		}
 		return s, nil
 	}
-	s, err := sqlite.Fill(ctx, sqlite.Options{Dir: l.folder, Logger: log}, epoch)
+	s, err := sqlite.Fill(ctx, sqlite.Options{Dir: l.folder, Logger: log, Version: releaseName()}, epoch)
 	if err != nil {
 		return nil, err
 	}

@@ -17,7 +17,12 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(keptVariable); dir != "" {
+		os.Exit(keptChild(dir))
+	}
+	goleak.VerifyTestMain(m)
+}
 
 func testConfig(t *testing.T) config {
 	c := defaultConfig()

@@ -180,13 +180,13 @@ func (l location) LogValue() slog.Value { return slog.StringValue(l.String()) }
 // server is tested before it is trusted.
 func (l location) open(ctx context.Context, probe bool, log *slog.Logger) (store, func() []api.Sample, error) {
 	if l.uri != "" {
-		s, err := mongo.Open(ctx, mongo.Options{URI: l.uri, Logger: log, Now: clock.Now, NoProbe: !probe})
+		s, err := mongo.Open(ctx, mongo.Options{URI: l.uri, Logger: log, Now: clock.Now, Version: releaseName(), NoProbe: !probe})
 		if err != nil {
 			return nil, nil, fmt.Errorf("%s: %w", l, err)
 		}
 		return s, func() []api.Sample { return mongoSamples(s.Stats()) }, nil
 	}
-	s, err := sqlite.Open(ctx, sqlite.Options{Dir: l.folder, Logger: log, Now: clock.Now})
+	s, err := sqlite.Open(ctx, sqlite.Options{Dir: l.folder, Logger: log, Now: clock.Now, Version: releaseName()})
 	if err != nil {
 		return nil, nil, err
 	}
