@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"syscall"
 )
 
 const (
@@ -32,21 +31,6 @@ func openFolder(dir string) (*os.File, error) {
 	return lock, nil
 }
 
-func lockFolder(dir string) (*os.File, error) {
-	f, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("open the store's lock: %w", err)
-	}
-	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-	if errors.Is(err, syscall.EWOULDBLOCK) {
-		return nil, errors.Join(fmt.Errorf("the folder %s is in use by another Parley process; stop that one, or choose another folder", dir), f.Close())
-	}
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("lock the folder %s: %w", dir, err), f.Close())
-	}
-	return f, nil
-}
-
 // createDatabaseFile exists for the mode: SQLite gives its other files the mode
 // of this one. The folder is synced so that its name survives a power cut.
 func createDatabaseFile(dir string) error {
@@ -65,15 +49,4 @@ func createFile(path string) error {
 		return fmt.Errorf("create the store's file: %w", err)
 	}
 	return nil
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return fmt.Errorf("sync folder: %w", err)
-	}
-	if err := d.Sync(); err != nil {
-		return errors.Join(fmt.Errorf("sync folder: %w", err), d.Close())
-	}
-	return d.Close()
 }

@@ -29,14 +29,24 @@ func main() {
 }
 
 func newRoot() *cobra.Command {
+	version := false
 	root := &cobra.Command{
 		Use:           "parley",
 		Short:         "Customer messaging that does not lose a message",
-		Version:       versionText(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
+		Args:          cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if !version {
+				return cmd.Help()
+			}
+			_, err := fmt.Fprintln(cmd.OutOrStdout(), "parley", versionText())
+			return err
+		},
 	}
-	root.SetVersionTemplate("parley {{.Version}}\n")
+	// Cobra's own flag for it would take a template, and with the engine for those the
+	// linker keeps each method of each type: 4 MB.
+	root.Flags().BoolVarP(&version, "version", "v", false, "print the version")
 	root.AddCommand(newServe(), newDemo(), newMigrate(), newBench(), newFault())
 	return root
 }

@@ -222,8 +222,7 @@ func (s *server) awaitEnd(ctx context.Context, cmd *exec.Cmd, exited <-chan stru
 		return
 	case <-ctx.Done():
 	}
-	if up {
-		_ = cmd.Process.Signal(syscall.SIGTERM) // fails only if it is gone already
+	if up && cmd.Process.Signal(syscall.SIGTERM) == nil { // otherwise it is gone already, or Windows has no such thing
 		select {
 		case <-exited:
 			return

@@ -224,7 +224,7 @@ func (j *Journal) create(b *block) (f *os.File, size int64, err error) {
 	if size, err = prepare(f, b); err != nil {
 		return nil, 0, errors.Join(fmt.Errorf("create a segment: %w", err), f.Close(), os.Remove(path))
 	}
-	if err := os.Rename(path, segmentFile(j.o.Dir, b.number)); err != nil {
+	if f, err = rename(f, path, segmentFile(j.o.Dir, b.number)); err != nil {
 		return nil, 0, errors.Join(fmt.Errorf("name a segment: %w", err), f.Close(), os.Remove(path))
 	}
 	if err := syncDir(j.o.Dir); err != nil {

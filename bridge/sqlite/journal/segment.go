@@ -123,14 +123,3 @@ func segments(dir string) (numbers []uint64, free []string, err error) {
 	slices.Sort(numbers)
 	return numbers, free, nil
 }
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return fmt.Errorf("sync folder: %w", err)
-	}
-	if err := d.Sync(); err != nil {
-		return errors.Join(fmt.Errorf("sync folder: %w", err), d.Close())
-	}
-	return d.Close()
-}
