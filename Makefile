@@ -6,7 +6,7 @@ MAKEFLAGS += --no-print-directory
 DATA ?= ./data
 
 .DEFAULT_GOAL := help
-.PHONY: help run build web test lint generate check-generated soak bench clean
+.PHONY: help run build web test lint generate check-generated soak bench dist check-dist clean
 
 help: ## list the targets
 	@printf 'Parley: customer messaging that does not lose a message.\n\n'
@@ -45,6 +45,12 @@ bench: build ## measure the server, also side by side with others and with a lon
 	@./bin/parley bench compare --results docker/bench/RESULTS.md
 	@./bin/parley bench search --results docker/bench/HISTORY.md
 
+dist: web ## the binaries of a release, with checksums and what is inside them, in ./dist
+	@.ci/dist
+
+check-dist: web ## build the release twice, in two folders: the same bytes
+	@.ci/dist check
+
 clean: ## remove what was built; data and installed packages stay
-	rm -rf bin web-widget/node_modules/.parley-built web-widget/*/dist
+	rm -rf bin dist web-widget/node_modules/.parley-built web-widget/*/dist
 	find api/web/dist -mindepth 1 ! -name make-run.html -delete
