@@ -44,6 +44,7 @@ bench: build ## measure the server, also side by side with others and with a lon
 	@./bin/parley bench publish --results docker/bench/RESULTS.md
 	@./bin/parley bench compare --results docker/bench/RESULTS.md
 	@./bin/parley bench search --results docker/bench/HISTORY.md
+	@./bin/parley bench seal --results docker/bench/RESULTS.md
 
 dist: web ## the binaries of a release, with checksums and what is inside them, in ./dist
 	@.ci/dist

@@ -14,6 +14,7 @@ import (
 
 	"github.com/parley-chat/parley"
 	"github.com/parley-chat/parley/bridge"
+	"github.com/parley-chat/parley/bridge/seal"
 	"github.com/parley-chat/parley/bridge/sqlite"
 	"github.com/parley-chat/parley/internal/bench"
 	"github.com/parley-chat/parley/internal/bench/history"
@@ -31,7 +32,7 @@ them: always the same ones for a seed, so that filling again goes on where it
 ended. They are of a site of their own.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
-			a, err := openArchive(cmd.Context(), dir)
+			a, err := openArchive(cmd.Context(), dir, seal.Keys{})
 			if err != nil {
 				return err
 			}
@@ -73,7 +74,7 @@ them. Without --data the store is a new one that is removed afterwards.`,
 				}
 				defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 			}
-			a, err := openArchive(cmd.Context(), dir)
+			a, err := openArchive(cmd.Context(), dir, seal.Keys{})
 			if err != nil {
 				return err
 			}
@@ -97,33 +98,46 @@ them. Without --data the store is a new one that is removed afterwards.`,
 type archive struct {
 	*bridge.Bridge
 	store *sqlite.Store
+	front *seal.Store // in front of it
 	dir   string
+	keys  seal.Keys
 }
 
-func openArchive(ctx context.Context, dir string) (*archive, error) {
+// openArchive opens one, whose sites are all sealed if there are keys.
+func openArchive(ctx context.Context, dir string, keys seal.Keys) (*archive, error) {
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	store, err := sqlite.Open(ctx, sqlite.Options{Dir: dir, Logger: log, Version: releaseName()})
 	if err != nil {
 		return nil, err
 	}
-	b, err := bridge.New(ctx, store, bridge.Options{Logger: log})
+	front, err := seal.Open(ctx, store, seal.Options{Keys: keys, Logger: log})
 	if err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
-	return &archive{Bridge: b, store: store, dir: dir}, nil
+	if !keys.Empty() {
+		err = front.SealNewSites(ctx)
+	}
+	var b *bridge.Bridge
+	if err == nil {
+		b, err = bridge.New(ctx, front, bridge.Options{Logger: log})
+	}
+	if err != nil {
+		return nil, errors.Join(err, front.Close(), store.Close())
+	}
+	return &archive{Bridge: b, store: store, front: front, dir: dir, keys: keys}, nil
 }
 
-// Close closes both; the bridge before the store.
+// Close closes all of it; the bridge before the store.
 func (a *archive) Close() error {
-	return errors.Join(a.Bridge.Close(), a.store.Close())
+	return errors.Join(a.Bridge.Close(), a.front.Close(), a.store.Close())
 }
 
-// Reopen closes both and opens them again.
+// Reopen closes it and opens it again.
 func (a *archive) Reopen(ctx context.Context) error {
 	if err := a.Close(); err != nil {
 		return err
 	}
-	again, err := openArchive(ctx, a.dir)
+	again, err := openArchive(ctx, a.dir, a.keys)
 	if err != nil {
 		return err
 	}
@@ -133,7 +147,7 @@ func (a *archive) Reopen(ctx context.Context) error {
 
 // Append appends as the bridge does after it has decided.
 func (a *archive) Append(ctx context.Context, stream parley.Stream, entries []parley.Entry, expect int64) ([]parley.Appended, error) {
-	return a.store.Append(ctx, stream, entries, expect)
+	return a.front.Append(ctx, stream, entries, expect)
 }
 
 // settleEvery is how often the index is asked whether it is complete. Asking makes

@@ -25,3 +25,16 @@ func TestBenchSearch(t *testing.T) {
 		t.Errorf("%v, the table is:\n%s", err, table)
 	}
 }
+
+func TestBenchSeal(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "RESULTS.md")
+	cmd := newBench()
+	cmd.SetArgs([]string{"seal", "--messages", "400", "--rounds", "1", "--results", file})
+	if err := cmd.ExecuteContext(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	table, err := os.ReadFile(file)
+	if err != nil || !strings.Contains(string(table), "| a page of 50, µs |") {
+		t.Errorf("%v, the table is:\n%s", err, table)
+	}
+}

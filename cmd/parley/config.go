@@ -30,6 +30,12 @@ type config struct {
 	flagged   bool   // whether a flag says where the store is
 	trusting  bool   // whether a server is not tested before it is trusted; only tests of this package do
 
+	// What sites that are sealed are encrypted with: master keys, the newest first, each an id and 32 bytes
+	// in base64, a line for each. PARLEY_KEY_FILE names a file that holds them; a server looks at it again
+	// every 2 s. See parley key.
+	Key     string `env:"PARLEY_KEY"` // never logged
+	KeyFile string `env:"PARLEY_KEY_FILE"`
+
 	HTTP    string `env:"PARLEY_HTTP"`    // address of REST, web files and MQTT over WebSocket
 	MQTT    string `env:"PARLEY_MQTT"`    // address of MQTT over TCP
 	Metrics string `env:"PARLEY_METRICS"` // address of /metrics; keep it private; "off" serves none
@@ -93,6 +99,9 @@ func (c *config) validate() error {
 	var bad []error
 	complain := func(format string, args ...any) { bad = append(bad, fmt.Errorf(format, args...)) }
 	if _, err := c.location(); err != nil {
+		bad = append(bad, err)
+	}
+	if _, err := c.keySettings().keys(); err != nil {
 		bad = append(bad, err)
 	}
 	for name, address := range map[string]string{"PARLEY_HTTP": c.HTTP, "PARLEY_MQTT": c.MQTT, "PARLEY_METRICS": c.Metrics} {

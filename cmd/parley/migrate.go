@@ -8,10 +8,12 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/caarlos0/env/v11"
 	"github.com/spf13/cobra"
 
 	"github.com/parley-chat/parley/bridge"
 	"github.com/parley-chat/parley/bridge/mirror"
+	"github.com/parley-chat/parley/bridge/seal"
 )
 
 func newMigrate() *cobra.Command {
@@ -35,6 +37,9 @@ A store is sqlite:FOLDER or mongodb://…; everybody on this machine sees a pass
 given here: use --from-file and --to-file.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := env.Parse(&m.keys); err != nil {
+				return fmt.Errorf("read settings from the environment: %w", err)
+			}
 			m.screen, m.log = cmd.OutOrStdout(), slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 			return m.run(cmd.Context())
 		},
@@ -44,6 +49,7 @@ given here: use --from-file and --to-file.`,
 	f.StringVar(&m.from.file, "from-file", "", "a file that holds what --from would say")
 	f.StringVar(&m.to.text, "to", "", "the new store")
 	f.StringVar(&m.to.file, "to-file", "", "a file that holds what --to would say")
+	f.BoolVar(&m.seal, "seal", false, "seal what sealed sites have written before they were, see parley key")
 	f.BoolVar(&m.compareOnly, "compare", false, "copy nothing, only compare two stores")
 	return cmd
 }
@@ -52,7 +58,9 @@ given here: use --from-file and --to-file.`,
 type migration struct {
 	from, to    namedStore
 	compareOnly bool
-	probe       bool // whether a server is tested before it is trusted
+	seal        bool
+	keys        keySettings // for what lists show of sealed sites; the rest is copied as it is
+	probe       bool        // whether a server is tested before it is trusted
 
 	screen io.Writer
 	log    *slog.Logger
@@ -65,9 +73,17 @@ func (m *migration) run(ctx context.Context) error {
 		return err
 	}
 	opened, err := from.openToRead(ctx, m.probe, m.log)
-	source := sourceStore{opened, side{"--from", from}}
+	source := sourceStore{wholeStore: opened, side: side{"--from", from}}
 	if err != nil {
 		return source.side.wrap(err)
+	}
+	if m.seal {
+		sealed, err := m.sealing(ctx, opened)
+		if err != nil {
+			return errors.Join(source.side.wrap(err), source.Close())
+		}
+		defer func() { _ = sealed.Close() }() // it only ends what runs
+		source.sealed = sealed.Sealing(opened)
 	}
 	before, err := m.lastUsed(ctx, source)
 	switch {
@@ -78,6 +94,26 @@ func (m *migration) run(ctx context.Context) error {
 		err = m.copy(ctx, source, to, before)
 	}
 	return errors.Join(err, source.Close())
+}
+
+// sealing opens what seals the entries that are copied.
+func (m *migration) sealing(ctx context.Context, opened wholeStore) (*seal.Store, error) {
+	behind, ok := opened.(bridge.Store)
+	if !ok {
+		return nil, errors.New("this store cannot be sealed")
+	}
+	keys, err := m.keys.keys()
+	if err != nil {
+		return nil, err
+	}
+	s, err := seal.Open(ctx, behind, seal.Options{Keys: keys, Logger: m.log, ReadOnly: true})
+	if err != nil {
+		return nil, err
+	}
+	if sites, _ := s.Status(); len(sites) == 0 {
+		return nil, errors.Join(errors.New("no site is sealed: parley key seal begins with that"), s.Close())
+	}
+	return s, nil
 }
 
 // locations names what is wrong with both stores at once.
@@ -100,7 +136,7 @@ func (m *migration) locations() (from, to location, err error) {
 
 func (m *migration) onlyCompare(ctx context.Context, source sourceStore, to location, before time.Time) error {
 	opened, err := to.openToRead(ctx, m.probe, m.log)
-	target := sourceStore{opened, side{"--to", to}}
+	target := sourceStore{wholeStore: opened, side: side{"--to", to}}
 	if err != nil {
 		return target.side.wrap(err)
 	}
@@ -111,7 +147,7 @@ func (m *migration) onlyCompare(ctx context.Context, source sourceStore, to loca
 // copy fills the new store, compares it, and makes it one that can be used.
 func (m *migration) copy(ctx context.Context, source sourceStore, to location, before time.Time) error {
 	opened, err := to.openToFill(ctx, source.Epoch(), m.probe, m.log)
-	target := targetStore{sourceStore{opened, side{"--to", to}}, opened}
+	target := targetStore{sourceStore{wholeStore: opened, side: side{"--to", to}}, opened}
 	if err != nil {
 		return target.side.wrap(err)
 	}
@@ -162,11 +198,15 @@ func (m *migration) settle(ctx context.Context, to location) error {
 	if err != nil {
 		return err
 	}
-	b, err := bridge.New(ctx, s, bridge.Options{Logger: m.log})
+	sealed, err := m.keys.open(ctx, s, m.log)
+	if err != nil {
+		return errors.Join(err, s.Close())
+	}
+	b, err := bridge.New(ctx, sealed, bridge.Options{Logger: m.log})
 	if err == nil {
 		err = b.Close()
 	}
-	return errors.Join(err, s.Close())
+	return errors.Join(err, sealed.Close(), s.Close())
 }
 
 // usedLately is how young the last sign of a server is that may still run.

@@ -41,14 +41,25 @@ func (l location) openToRead(ctx context.Context, probe bool, log *slog.Logger) 
 		}
 		return s, nil
 	}
-	if _, err := os.Stat(filepath.Join(l.folder, "parley.db")); err != nil {
-		return nil, fmt.Errorf("there is no store in %s: %w", l, err)
+	if err := l.exists(); err != nil {
+		return nil, err
 	}
 	s, err := sqlite.Open(ctx, sqlite.Options{Dir: l.folder, Logger: log, Version: releaseName()})
 	if err != nil {
 		return nil, err
 	}
 	return s, nil
+}
+
+// exists fails if there is no store where an embedded one should be.
+func (l location) exists() error {
+	if l.uri != "" {
+		return nil
+	}
+	if _, err := os.Stat(filepath.Join(l.folder, "parley.db")); err != nil {
+		return fmt.Errorf("there is no store in %s: %w", l, err)
+	}
+	return nil
 }
 
 // openToFill opens a new store, or one that was left unfinished.
@@ -83,7 +94,16 @@ func (s side) wrap(err error) error {
 // sourceStore is a wholeStore whose errors say which it is.
 type sourceStore struct {
 	wholeStore
-	side side
+	side   side
+	sealed bridge.Portable // the store as it is copied, if that is not as it is
+}
+
+// reads is what entries and rows are read from.
+func (s sourceStore) reads() bridge.Portable {
+	if s.sealed != nil {
+		return s.sealed
+	}
+	return s.wholeStore
 }
 
 func (s sourceStore) Streams(ctx context.Context, after parley.Stream, limit int) ([]bridge.StreamState, error) {
@@ -92,12 +112,12 @@ func (s sourceStore) Streams(ctx context.Context, after parley.Stream, limit int
 }
 
 func (s sourceStore) Read(ctx context.Context, stream parley.Stream, after int64, limit int) ([]parley.Entry, error) {
-	entries, err := s.wholeStore.Read(ctx, stream, after, limit)
+	entries, err := s.reads().Read(ctx, stream, after, limit)
 	return entries, s.side.wrap(err)
 }
 
 func (s sourceStore) Rows(ctx context.Context, kind bridge.RowKind, after string, limit int) ([]bridge.Row, error) {
-	rows, err := s.wholeStore.Rows(ctx, kind, after, limit)
+	rows, err := s.reads().Rows(ctx, kind, after, limit)
 	return rows, s.side.wrap(err)
 }
 

@@ -7,12 +7,14 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/parley-chat/parley"
 	"github.com/parley-chat/parley/api"
 	"github.com/parley-chat/parley/bridge"
 	"github.com/parley-chat/parley/bridge/access"
+	"github.com/parley-chat/parley/bridge/seal"
 	"github.com/parley-chat/parley/broker"
 	"github.com/parley-chat/parley/internal/clock"
 )
@@ -23,6 +25,7 @@ type node struct {
 	log    *slog.Logger
 
 	store  store
+	seal   *seal.Store // in front of it
 	stored func() []api.Sample
 	access *access.Access
 	bridge *bridge.Bridge
@@ -80,6 +83,19 @@ func (n *node) openStore(ctx context.Context) error {
 		return err
 	}
 	n.onClose("store", func(context.Context) error { return n.store.Close() })
+	if n.seal, err = n.config.keySettings().open(ctx, n.store, n.log); err != nil {
+		return err
+	}
+	watching, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var watch sync.WaitGroup
+	if file := n.config.KeyFile; file != "" {
+		watch.Go(func() { watchKeys(watching, file, n.seal, n.log) })
+	}
+	n.onClose("seal", func(context.Context) error {
+		stop()
+		watch.Wait()
+		return n.seal.Close()
+	})
 	return nil
 }
 
@@ -100,7 +116,7 @@ func (n *node) openRooms(ctx context.Context) error {
 		MaxPending: n.config.MaxPending, TunnelBeat: n.config.TunnelBeat,
 	})
 	times := parley.EditTimes{Visitor: n.config.EditVisitor, Staff: n.config.EditStaff}
-	if n.bridge, err = bridge.New(ctx, n.store, bridge.Options{Logger: n.log, EditTimes: &times, Now: clock.Now}, n.broker); err != nil {
+	if n.bridge, err = bridge.New(ctx, n.seal, bridge.Options{Logger: n.log, EditTimes: &times, Now: clock.Now}, n.broker); err != nil {
 		return err
 	}
 	n.onClose("bridge", func(context.Context) error { return n.bridge.Close() })

@@ -17,9 +17,16 @@ import (
 	"go.uber.org/goleak"
 )
 
+// asCommand makes the test binary the command.
+const asCommand = "PARLEY_TEST_AS_COMMAND"
+
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(keptVariable); dir != "" {
 		os.Exit(keptChild(dir))
+	}
+	if os.Getenv(asCommand) != "" {
+		main()
+		return
 	}
 	goleak.VerifyTestMain(m)
 }

@@ -8,7 +8,7 @@ import (
 
 // samples turns the rooms' counters into what /metrics shows.
 func (n *node) samples() []func() []api.Sample {
-	return []func() []api.Sample{n.brokerSamples, n.bridgeSamples, n.stored, n.accessSamples}
+	return []func() []api.Sample{n.brokerSamples, n.bridgeSamples, n.stored, n.sealSamples, n.accessSamples}
 }
 
 func counter(name, help string, value int64) api.Sample {
@@ -104,5 +104,16 @@ func (n *node) accessSamples() []api.Sample {
 		counter("sign_in_failures", "Sign-ins with a wrong e-mail address or password.", s.SignInFailures),
 		counter("sign_ins_limited", "Sign-ins refused because of too many failures.", s.SignInsLimited),
 		counter("password_hashes", "Passwords hashed.", s.PasswordHashes),
+	}
+}
+
+func (n *node) sealSamples() []api.Sample {
+	s := n.seal.Stats()
+	return []api.Sample{
+		gauge("sealed_sites", "Sites whose entries are encrypted in the store.", s.Sites),
+		gauge("sealed_keys_waiting", "Data keys that are not wrapped with the newest master key yet.", s.Waiting),
+		counter("sealed_rotations", "Times that the data keys were wrapped with a new master key.", s.Rotation),
+		counter("sealed_entries", "Entries that were encrypted.", s.Sealed),
+		counter("sealed_damaged", "Entries, rows and registers that could not be decrypted.", s.Damaged),
 	}
 }
