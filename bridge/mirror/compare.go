@@ -49,13 +49,13 @@ func Compare(ctx context.Context, one, other bridge.Portable, o Options) (Progre
 	if one.Epoch() != other.Epoch() {
 		c.differ("the epoch is %s in %s and %s in %s: they are not copies of one store", one.Epoch(), c.names[0], other.Epoch(), c.names[1])
 	}
-	if err := eachStream(ctx, c.one, c.other, func(name parley.Stream, a, b bridge.StreamState) error { return c.stream(ctx, name, a, b) }); err != nil {
-		return c.done, err
-	}
 	for _, kind := range bridge.RowKinds() {
 		if err := c.rows(ctx, kind); err != nil {
 			return c.done, err
 		}
+	}
+	if err := eachStream(ctx, c.one, c.other, func(name parley.Stream, a, b bridge.StreamState) error { return c.stream(ctx, name, a, b) }); err != nil {
+		return c.done, err
 	}
 	if c.found.Count > 0 {
 		return c.done, &c.found

@@ -2,7 +2,8 @@
 //
 // Both list what they hold in the same order, so that a copy that was broken off
 // goes on where it stopped without a note of its progress, and nothing that is in
-// only one of them is overlooked.
+// only one of them is overlooked. Each is read once, from its beginning to its end:
+// rows first, then stream by stream. So one of them may be a backup.
 package mirror
 
 import (
@@ -67,15 +68,12 @@ func Copy(ctx context.Context, from bridge.Portable, target bridge.Fillable, o O
 	if from.Epoch() != target.Epoch() {
 		return c.done, fmt.Errorf("the target is being made a copy of another store: its epoch is %s, not %s", target.Epoch(), from.Epoch())
 	}
-	if err := c.streams(ctx); err != nil {
-		return c.done, err
-	}
 	for _, kind := range bridge.RowKinds() {
 		if err := c.rows(ctx, kind); err != nil {
 			return c.done, err
 		}
 	}
-	return c.done, nil
+	return c.done, c.streams(ctx)
 }
 
 type copier struct {

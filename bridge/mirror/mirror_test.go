@@ -166,7 +166,7 @@ func TestFillRefusesOtherStores(t *testing.T) {
 	}
 	dir = t.TempDir()
 	must(t, fill(t, dir, "epo_another").Close())
-	if _, err := sqlite.Fill(t.Context(), sqlite.Options{Dir: dir}, from.Epoch()); err == nil || !strings.Contains(err.Error(), "another store") {
+	if _, err := sqlite.Fill(t.Context(), sqlite.Options{Dir: dir}, from.Epoch()); err == nil || !strings.Contains(err.Error(), "something else") {
 		t.Errorf("over the copy of another store: %v", err)
 	}
 }
@@ -199,12 +199,12 @@ func differs(t *testing.T, from *sqlite.Store) {
 		t.Fatalf("they are the same: %v", err)
 	}
 	want := []string{
-		"ste_a/c/cnv_1/messages goes up to entry 55 in --from, up to entry 56 in --to",
-		"ste_a/c/cnv_2/messages: the history begins at entry 1 in --from, at entry 9 in --to",
-		"ste_a/c/new/messages is missing in --from",
 		"the secret zzz is missing in --from",
 		"the site ste_b is not the same",
 		"what lists show of conversation ste_a cnv_2 is not the same",
+		"ste_a/c/cnv_1/messages goes up to entry 55 in --from, up to entry 56 in --to",
+		"ste_a/c/cnv_2/messages: the history begins at entry 1 in --from, at entry 9 in --to",
+		"ste_a/c/new/messages is missing in --from",
 	}
 	if d := cmp.Diff(want, found.Named); d != "" || strings.Contains(err.Error(), "secret\"") {
 		t.Errorf("named (-want +got):\n%s\n%v", d, err)

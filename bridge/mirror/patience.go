@@ -103,6 +103,12 @@ func putInPortions[T any](ctx context.Context, t *tally, p *portion, items []T, 
 	return nil
 }
 
+// Patient returns p as one that is tried again while it does not answer.
+func Patient(p bridge.Portable, o Options) bridge.Portable {
+	t := newTally(o)
+	return &patientReader{Portable: p, tally: &t}
+}
+
 // patientReader reads a store that may not answer for a while.
 type patientReader struct {
 	bridge.Portable

@@ -19,6 +19,13 @@ var _ bridge.Fillable = (*Filling)(nil)
 // errUndecodable does not say what: there may be a secret in it.
 var errUndecodable = errors.New("a row does not decode")
 
+// filling is what a store is being made. The zero value is a store as any other.
+type filling struct {
+	on     bool
+	epoch  string // of a new one
+	origin string // see metaDoc
+}
+
 // Filling is a store that is being made a copy of another; see bridge.Fillable.
 type Filling struct {
 	bridge.Portable // the store as well: what is in it so far
@@ -32,7 +39,22 @@ func Fill(ctx context.Context, o Options, epoch string) (*Filling, error) {
 	if !parley.ValidID(epoch) {
 		return nil, errors.New("the store to be copied has no epoch")
 	}
-	o.fill = epoch
+	o.fill = filling{on: true, epoch: epoch}
+	return fill(ctx, o)
+}
+
+// FillAnew opens the database of a store that is to hold what origin holds, with an
+// epoch of its own: an empty one, or one that another FillAnew of the same origin has
+// left unfinished.
+func FillAnew(ctx context.Context, o Options, origin string) (*Filling, error) {
+	if origin == "" {
+		return nil, errors.New("nothing is named that the store is to hold")
+	}
+	o.fill = filling{on: true, epoch: parley.NewID(parley.PrefixEpoch), origin: origin}
+	return fill(ctx, o)
+}
+
+func fill(ctx context.Context, o Options) (*Filling, error) {
 	s, err := Open(ctx, o)
 	if err != nil {
 		return nil, err
@@ -168,7 +190,7 @@ func (f *Filling) PutRows(ctx context.Context, rows []bridge.Row) error {
 // Finish makes the store one that can be opened; see bridge.Fillable.
 func (f *Filling) Finish(ctx context.Context) error {
 	return f.store.retry(ctx, "finish the copy", func(ctx context.Context) error {
-		_, err := f.store.c.meta.UpdateOne(ctx, bson.D{field("_id", metaStore)}, set(field("filling", false)))
+		_, err := f.store.c.meta.UpdateOne(ctx, bson.D{field("_id", metaStore)}, set(field("filling", false), field("origin", "")))
 		return err
 	})
 }

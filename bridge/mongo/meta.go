@@ -22,7 +22,8 @@ type metaDoc struct {
 
 	Version string `bson:"version,omitempty"` // what the Parley is called that made the schema
 
-	Filling bool `bson:"filling,omitempty"` // it is being made a copy of another store
+	Filling bool   `bson:"filling,omitempty"` // it is being made a copy
+	Origin  string `bson:"origin,omitempty"`  // of what, if it is not of a store with the same epoch
 }
 
 // loadMeta reads the epoch, or makes it in a new store, and brings the schema up to
@@ -31,20 +32,22 @@ type metaDoc struct {
 func (s *Store) loadMeta(ctx context.Context, o Options) error {
 	fill := o.fill
 	var m metaDoc
-	fresh := metaDoc{ID: metaStore, Epoch: fill, Schema: newestSchema(o.steps), Version: o.Version, Filling: fill != ""}
-	if fill == "" {
+	fresh := metaDoc{
+		ID: metaStore, Epoch: fill.epoch, Schema: newestSchema(o.steps), Version: o.Version, Filling: fill.on, Origin: fill.origin,
+	}
+	if !fill.on {
 		fresh.Epoch = parley.NewID(parley.PrefixEpoch)
 	}
 	if err := s.firstOf(ctx, s.c.meta, fresh.ID, fresh, &m); err != nil {
 		return fmt.Errorf("read the epoch: %w", err)
 	}
 	switch {
-	case fill == "" && m.Filling:
-		return errors.New("this is a copy of another store that was not finished: run the same migration again, or drop the database")
-	case fill != "" && !m.Filling:
+	case !fill.on && m.Filling:
+		return errors.New("this is a copy of another store, or of a backup, that was not finished: run the same parley migrate or parley restore again, or drop the database")
+	case fill.on && !m.Filling:
 		return errors.New("there is a store already; name a database that does not exist")
-	case fill != "" && m.Epoch != fill:
-		return errors.New("this is an unfinished copy of another store; drop the database, or name another one")
+	case fill.on && (m.Origin != fill.origin || fill.origin == "" && m.Epoch != fill.epoch):
+		return errors.New("this is an unfinished copy of something else; drop the database, or name another one")
 	}
 	s.epoch = m.Epoch
 	s.generations.store = s

@@ -48,7 +48,7 @@ type Options struct {
 	// on; 0 means 5 s. Then the failure is a temporary one.
 	Patience time.Duration
 
-	fill  string      // epoch of a store that is being filled; empty otherwise
+	fill  filling
 	steps []migration // nil: migrations()
 
 	// Commands, if set, is told every command that is sent, as BSON. It is for

@@ -35,3 +35,22 @@ func (s *Store) LastUsed(ctx context.Context) (time.Time, error) {
 	}
 	return time.UnixMilli(last), nil
 }
+
+// NewestAt returns the server time of the newest entry, 0 if there is none.
+func (s *Store) NewestAt(ctx context.Context) (int64, error) {
+	newest, err := one[entryDoc](ctx, s, s.c.entries, bson.D{}, options.FindOne().SetSort(bson.D{field("at", -1)}))
+	if err != nil || newest == nil {
+		return 0, err
+	}
+	return newest.At, nil
+}
+
+// About returns about how many entries there are. How many streams is not known
+// without counting them: 0.
+func (s *Store) About(ctx context.Context) (streams, entries int64, err error) {
+	err = s.retry(ctx, "count entries", func(ctx context.Context) error {
+		entries, err = s.c.entries.EstimatedDocumentCount(ctx)
+		return err
+	})
+	return 0, entries, err
+}

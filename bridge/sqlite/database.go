@@ -92,7 +92,7 @@ func (d *database) prepareStore(ctx context.Context, o Options) (epoch string, e
 	if err := d.renewIndex(ctx, search.Version); err != nil {
 		return "", fmt.Errorf("begin a new search index: %w", err)
 	}
-	if err := d.claim(ctx, o.epoch); err != nil {
+	if err := d.claim(ctx, o.fill); err != nil {
 		return "", err
 	}
 	if err := d.checkpointAll(ctx); err != nil {
@@ -103,31 +103,38 @@ func (d *database) prepareStore(ctx context.Context, o Options) (epoch string, e
 
 // claim gives a new store its epoch, which is fill where it is to be filled. One that is being filled is no other store's,
 // and no other store is filled.
-func (d *database) claim(ctx context.Context, fill string) error {
-	filling, err := d.number(ctx, metaFilling)
+func (d *database) claim(ctx context.Context, fill filling) error {
+	unfinished, err := d.number(ctx, metaFilling)
 	if err != nil {
 		return err
 	}
-	epoch, query := fill, `INSERT INTO meta (key, value) VALUES ('epoch', ?1), ('`+metaFilling+`', 1) ON CONFLICT DO NOTHING`
-	if fill == "" {
-		epoch, query = parley.NewID(parley.PrefixEpoch), `INSERT INTO meta (key, value) VALUES ('epoch', ?1) ON CONFLICT DO NOTHING`
-	}
-	var had string
-	err = d.conn.QueryRowContext(ctx, `SELECT value FROM meta WHERE key = 'epoch'`).Scan(&had)
-	switch {
-	case errors.Is(err, sql.ErrNoRows):
-		if _, err := d.conn.ExecContext(ctx, query, epoch); err != nil {
-			return fmt.Errorf("save the epoch: %w", err)
+	var epoch, origin string
+	for key, value := range map[string]*string{"epoch": &epoch, metaOrigin: &origin} {
+		if err := d.conn.QueryRowContext(ctx, `SELECT value FROM meta WHERE key = ?`, key).Scan(value); err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return fmt.Errorf("read the %s: %w", key, err)
 		}
-		return nil
-	case err != nil:
-		return fmt.Errorf("read the epoch: %w", err)
-	case fill == "" && filling != 0:
-		return errors.New("this is a copy of another store that was not finished: run the same migration again, or delete the folder")
-	case fill != "" && filling == 0:
+	}
+	switch {
+	case epoch == "":
+		return d.found(ctx, fill)
+	case !fill.on && unfinished != 0:
+		return errors.New("this is a copy of another store, or of a backup, that was not finished: run the same parley migrate or parley restore again, or delete the folder")
+	case fill.on && unfinished == 0:
 		return errors.New("there is a store already; name a folder that does not exist")
-	case fill != "" && had != fill:
-		return errors.New("this is an unfinished copy of another store; delete the folder, or name another one")
+	case fill.on && (origin != fill.origin || fill.origin == "" && epoch != fill.epoch):
+		return errors.New("this is an unfinished copy of something else; delete the folder, or name another one")
+	}
+	return nil
+}
+
+// found makes a new store.
+func (d *database) found(ctx context.Context, fill filling) error {
+	query, args := `INSERT INTO meta (key, value) VALUES ('epoch', ?)`, []any{parley.NewID(parley.PrefixEpoch)}
+	if fill.on {
+		query, args = query+`, ('`+metaFilling+`', 1), ('`+metaOrigin+`', ?)`, []any{fill.epoch, fill.origin}
+	}
+	if _, err := d.conn.ExecContext(ctx, query, args...); err != nil {
+		return fmt.Errorf("save the epoch: %w", err)
 	}
 	return nil
 }

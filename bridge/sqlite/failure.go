@@ -58,15 +58,18 @@ func unknown(cause error) error {
 	return fmt.Errorf("%w: %w", parley.ErrOutcomeUnknown, unavailable(cause))
 }
 
+// ErrNoSpace is among the reasons of errors of a store whose disk is full.
+var ErrNoSpace = errors.New("no space left for the store")
+
 // explain adds to err what the person who runs the server has to do, where that
 // is known.
 func (s *Store) explain(err error) error {
 	if errors.Is(err, journal.ErrFull) {
-		return fmt.Errorf("no space left for the store in %s; free some, it goes on by itself: %w", s.dir, err)
+		return fmt.Errorf("%w in %s; free some, it goes on by itself: %w", ErrNoSpace, s.dir, err)
 	}
 	switch classify(err) {
 	case failureFull:
-		return fmt.Errorf("no space left for the store in %s; free some: a server that runs goes on by itself, one that could not start has to be started again: %w", s.dir, err)
+		return fmt.Errorf("%w in %s; free some: a server that runs goes on by itself, one that could not start has to be started again: %w", ErrNoSpace, s.dir, err)
 	case failureDamaged:
 		return fmt.Errorf("the store in %s is damaged; stop Parley, keep a copy of the folder, check the disk and restore the newest backup: %w", s.dir, err)
 	}

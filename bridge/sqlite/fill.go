@@ -13,9 +13,19 @@ import (
 
 var _ bridge.Fillable = (*Filling)(nil)
 
-// metaFilling is the row of the meta table that says that the store is being made
-// a copy of another.
-const metaFilling = "filling"
+// Rows of the meta table of a store that is being made a copy: that it is, and of what
+// if it is not of a store with the same epoch.
+const (
+	metaFilling = "filling"
+	metaOrigin  = "origin"
+)
+
+// filling is what a store is being made. The zero value is a store as any other.
+type filling struct {
+	on     bool
+	epoch  string // of a new one
+	origin string
+}
 
 // Filling is a store that is being made a copy of another; see bridge.Fillable.
 type Filling struct {
@@ -29,7 +39,22 @@ func Fill(ctx context.Context, o Options, epoch string) (*Filling, error) {
 	if !parley.ValidID(epoch) {
 		return nil, fmt.Errorf("the store to be copied has no epoch")
 	}
-	o.epoch = epoch
+	o.fill = filling{on: true, epoch: epoch}
+	return fill(ctx, o)
+}
+
+// FillAnew opens the folder of a store that is to hold what origin holds, with an epoch
+// of its own: a new one, or one that another FillAnew of the same origin has left
+// unfinished.
+func FillAnew(ctx context.Context, o Options, origin string) (*Filling, error) {
+	if origin == "" {
+		return nil, errors.New("nothing is named that the store is to hold")
+	}
+	o.fill = filling{on: true, epoch: parley.NewID(parley.PrefixEpoch), origin: origin}
+	return fill(ctx, o)
+}
+
+func fill(ctx context.Context, o Options) (*Filling, error) {
 	s, err := Open(ctx, o)
 	if err != nil {
 		return nil, err
@@ -92,16 +117,17 @@ func (w *writer) putStream(entries []parley.Entry) error {
 			control = e.Seq
 		}
 	}
-	if control == 0 {
-		return nil
+	if err := w.insertRows(true); err != nil || control == 0 {
+		return err
 	}
 	return w.setControl(id, stream, control)
 }
 
-// putEntry stores one entry. What a delete has taken is gone from it already.
+// putEntry stores one entry, or queues it for insertRows. What a delete has taken is gone from it already.
 func (w *writer) putEntry(stream int64, e *parley.Entry) error {
+	target, amends := e.Target()
 	w.row(stream, e)
-	if err := w.insertRows(true); err != nil {
+	if err := w.insertRows(e.Redacted || amends); err != nil {
 		return err
 	}
 	if e.Redacted {
@@ -109,7 +135,7 @@ func (w *writer) putEntry(stream int64, e *parley.Entry) error {
 			return err
 		}
 	}
-	if target, ok := e.Target(); ok {
+	if amends {
 		_, err := w.exec(setTarget, target, stream, e.Seq)
 		return err
 	}
@@ -183,7 +209,7 @@ func (f *Filling) Finish(ctx context.Context) error {
 		if _, err := w.exec(setMeta, metaPurge, 1); err != nil {
 			return err
 		}
-		_, err := w.exec(`DELETE FROM meta WHERE key = ?`, metaFilling)
+		_, err := w.exec(`DELETE FROM meta WHERE key IN (?, ?)`, metaFilling, metaOrigin)
 		return err
 	}))
 	if err != nil {

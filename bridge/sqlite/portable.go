@@ -29,6 +29,22 @@ func (s *Store) Streams(ctx context.Context, after parley.Stream, limit int) ([]
 	return list, err
 }
 
+// NewestAt returns the server time of the newest durable entry, 0 if there is none.
+func (s *Store) NewestAt(ctx context.Context) (at int64, err error) {
+	if err := s.settle(ctx); err != nil {
+		return 0, fmt.Errorf("read the newest server time: %w", err)
+	}
+	err = s.query(ctx, "read the newest server time", `SELECT coalesce(max(at), 0) FROM entries`, nil, func(rows *sql.Rows) error { return rows.Scan(&at) })
+	return at, err
+}
+
+// About returns how many streams there are. How many entries is not known without
+// counting them: 0.
+func (s *Store) About(ctx context.Context) (streams, entries int64, err error) {
+	err = s.query(ctx, "count streams", `SELECT coalesce(max(id), 0) FROM streams`, nil, func(rows *sql.Rows) error { return rows.Scan(&streams) })
+	return streams, 0, err
+}
+
 // Rows returns rows of a kind; see bridge.Portable.
 func (s *Store) Rows(ctx context.Context, kind bridge.RowKind, after string, limit int) ([]bridge.Row, error) {
 	t, ok := tables()[kind]

@@ -39,7 +39,7 @@ type Options struct {
 	// means 10 s. Readers do not get it from the moment the delete is durable.
 	PurgeAfter time.Duration
 
-	epoch string // of a store that is being filled; empty otherwise
+	fill filling
 }
 
 // Store is an open store. All methods are safe for concurrent use.

@@ -11,7 +11,7 @@ import (
 
 func newBench() *cobra.Command {
 	cmd := &cobra.Command{Use: "bench", Short: "Measure the server as a client sees it"}
-	cmd.AddCommand(newBenchPublish(), newBenchCompare(), newBenchMochi(), newBenchFill(), newBenchSearch(), newBenchSeal())
+	cmd.AddCommand(newBenchPublish(), newBenchCompare(), newBenchMochi(), newBenchFill(), newBenchSearch(), newBenchSeal(), newBenchBackup())
 	return cmd
 }
 

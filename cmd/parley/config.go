@@ -86,12 +86,17 @@ func (c *config) readEnvironment() error {
 }
 
 func (c *config) bindFlags(f *pflag.FlagSet) {
-	f.Var(storeFlag{c, &c.Store}, "store", `the store, sqlite:FOLDER or mongodb://… (PARLEY_STORE, default "sqlite:./data");
-everybody on this machine sees a password given here: use PARLEY_STORE_FILE`)
-	f.Var(storeFlag{c, &c.Data}, "data", "folder of the embedded store, short for --store sqlite:FOLDER (PARLEY_DATA)")
+	c.bindStore(f)
 	f.StringVar(&c.HTTP, "http", c.HTTP, "address of REST, pages and WebSocket (PARLEY_HTTP)")
 	f.StringVar(&c.MQTT, "mqtt", c.MQTT, "address of MQTT over TCP (PARLEY_MQTT)")
 	f.StringVar(&c.Metrics, "metrics", c.Metrics, `private address of /metrics, or "off" (PARLEY_METRICS)`)
+}
+
+// bindStore binds the flags that say where the store is.
+func (c *config) bindStore(f *pflag.FlagSet) {
+	f.Var(storeFlag{c, &c.Store}, "store", `the store, sqlite:FOLDER or mongodb://… (PARLEY_STORE, default "sqlite:./data");
+everybody on this machine sees a password given here: use PARLEY_STORE_FILE`)
+	f.Var(storeFlag{c, &c.Data}, "data", "folder of the embedded store, short for --store sqlite:FOLDER (PARLEY_DATA)")
 }
 
 // validate names every bad setting at once, before anything opens.

@@ -47,7 +47,7 @@ func newRoot() *cobra.Command {
 	// Cobra's own flag for it would take a template, and with the engine for those the
 	// linker keeps each method of each type: 4 MB.
 	root.Flags().BoolVarP(&version, "version", "v", false, "print the version")
-	root.AddCommand(newServe(), newHealthcheck(), newDemo(), newMigrate(), newKey(), newBench(), newFault())
+	root.AddCommand(newServe(), newHealthcheck(), newDemo(), newMigrate(), newKey(), newBackup(), newRestore(), newDrill(), newBench(), newFault())
 	return root
 }
 

@@ -154,7 +154,7 @@ func (m *migration) copy(ctx context.Context, source sourceStore, to location, b
 	if err := errors.Join(m.fill(ctx, source, target, before), target.Close()); err != nil {
 		return err
 	}
-	if err := m.settle(ctx, to); err != nil {
+	if err := settle(ctx, to, m.keys, m.log); err != nil {
 		return target.side.wrap(fmt.Errorf("the copy is complete and can be used, but what lists show was not brought up to date; a server that is started on it does that: %w", err))
 	}
 	_, err = fmt.Fprintf(m.screen, `done: start the server with PARLEY_STORE=%s
@@ -193,16 +193,16 @@ func (m *migration) fill(ctx context.Context, source sourceStore, target targetS
 // settle brings what lists show in the copy up to date with its entries, as a server
 // does at its start: in the store of one that was killed it is behind, and may have
 // texts that were deleted. Closing the store takes them from its files.
-func (m *migration) settle(ctx context.Context, to location) error {
-	s, _, err := to.open(ctx, false, m.log) // it has been probed
+func settle(ctx context.Context, to location, keys keySettings, log *slog.Logger) error {
+	s, _, err := to.open(ctx, false, log) // it has been probed
 	if err != nil {
 		return err
 	}
-	sealed, err := m.keys.open(ctx, s, m.log)
+	sealed, err := keys.open(ctx, s, log)
 	if err != nil {
 		return errors.Join(err, s.Close())
 	}
-	b, err := bridge.New(ctx, sealed, bridge.Options{Logger: m.log})
+	b, err := bridge.New(ctx, sealed, bridge.Options{Logger: log})
 	if err == nil {
 		err = b.Close()
 	}

@@ -78,6 +78,23 @@ func (l location) openToFill(ctx context.Context, epoch string, probe bool, log 
 	return s, nil
 }
 
+// openToFillAnew opens a new store, or one that was left unfinished, that is to hold
+// what origin holds.
+func (l location) openToFillAnew(ctx context.Context, origin string, probe bool, log *slog.Logger) (newStore, error) {
+	if l.uri != "" {
+		s, err := mongo.FillAnew(ctx, mongo.Options{URI: l.uri, Logger: log, NoProbe: !probe}, origin)
+		if err != nil {
+			return nil, err
+		}
+		return s, nil
+	}
+	s, err := sqlite.FillAnew(ctx, sqlite.Options{Dir: l.folder, Logger: log}, origin)
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
 // side is which of the two stores it is, and where: errors begin with it.
 type side struct {
 	name string // --from or --to

@@ -49,7 +49,7 @@ type closer struct {
 // open.
 func openNode(ctx context.Context, c config, log *slog.Logger) (*node, error) {
 	n := &node{config: c, log: log, failed: make(chan error, 3)}
-	for _, step := range []func(context.Context) error{n.openStore, n.openRooms, n.provision, n.serveMQTT, n.serveHTTP, n.serveMetrics} {
+	for _, step := range []func(context.Context) error{n.openStore, n.openRooms, n.provision, n.serveMQTT, n.serveHTTP, n.serveMetrics, n.serveBackups} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, n.close(context.WithoutCancel(ctx)))
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -42,6 +43,9 @@ func damage(ctx context.Context, l *Lab) error {
 		return nil
 	})
 	if err != nil {
+		return err
+	}
+	if err := os.Remove(filepath.Join(folder, "backup.sock")); err != nil && !errors.Is(err, fs.ErrNotExist) { // of a server that was killed
 		return err
 	}
 	d := &damaged{Lab: l, whole: folder, truth: truth, owners: owners}
