@@ -33,6 +33,7 @@ import (
 	"hash"
 	"hash/crc32"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/parley-chat/parley"
@@ -97,7 +98,7 @@ type End struct {
 	Counts
 
 	// Position is the server time, in Unix milliseconds, up to which all entries are
-	// in it and behind which none is.
+	// in it and behind which none is, but of the store's own streams.
 	Position int64  `json:"position"`
 	SHA256   string `json:"sha256"`
 }
@@ -126,6 +127,11 @@ type (
 		Redacted bool             `json:"redacted,omitempty"`
 	}
 )
+
+// storesOwn reports whether a stream is one that the store keeps for itself, such as its
+// data keys (see bridge/seal): no site and no topic is called so. What is cut from it has
+// been replaced by something behind it, so that the end of it is needed, whatever its time.
+func storesOwn(s parley.Stream) bool { return strings.HasPrefix(string(s), "$") }
 
 func lineOf(e *parley.Entry) entryLine {
 	return entryLine{e.Seq, e.ID, e.Sender, e.Device, e.Role, e.Type, e.At, e.Count, e.Digest, e.Redacted}

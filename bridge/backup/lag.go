@@ -103,6 +103,9 @@ func (l *lagging) stream(ctx context.Context, have, source bridge.StreamState) e
 			if there[i].At <= l.position {
 				return fmt.Errorf("%s: entry %d is missing in the restored store", have.Stream, after)
 			}
+			if storesOwn(have.Stream) {
+				continue // keys that were changed are nobody's words
+			}
 			l.found.Newer++
 			if l.found.Oldest == 0 || there[i].At < l.found.Oldest {
 				l.found.Oldest = there[i].At
@@ -117,7 +120,9 @@ func (l *lagging) entry(here, there *parley.Entry) error {
 		here.Type == there.Type && here.At == there.At && here.Count == there.Count && bytes.Equal(here.Digest, there.Digest)
 	switch {
 	case here.Redacted != there.Redacted:
-		l.found.Emptied++
+		if !storesOwn(here.Stream) { // nobody has deleted that
+			l.found.Emptied++
+		}
 	case !bytes.Equal(here.Body, there.Body):
 		same = false
 	}

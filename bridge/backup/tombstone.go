@@ -223,7 +223,8 @@ func cuts(ctx context.Context, from Log, tell func(Tombstone) error) error {
 			return err
 		}
 		for _, state := range page {
-			if state.First < 2 {
+			// What is cut from the store's own was replaced: a backup from before needs it.
+			if state.First < 2 || storesOwn(state.Stream) {
 				continue
 			}
 			if err := tell(Tombstone{Kind: TombstoneHistory, Epoch: from.Epoch(), Stream: state.Stream, First: state.First}); err != nil {

@@ -56,7 +56,8 @@ type Options struct {
 
 // Write writes a backup of from, which may be in use, to w. Everything that was
 // acknowledged before the call is in it, and of every stream a beginning: all entries
-// up to one server time, End.Position, as long as clocks do not fall.
+// up to one server time, End.Position, as long as clocks do not fall. Streams of the
+// store's own are in it as far as they go when they are read.
 //
 // Rows are read before that time is fixed, so that none of them knows of an entry
 // that the backup does not have. No transaction is held open, and nobody waits.
@@ -232,12 +233,55 @@ func (b *writer) streams(ctx context.Context) error {
 			return err
 		}
 		for i := range page {
-			if err := b.stream(ctx, page[i]); err != nil {
+			write := b.stream
+			if storesOwn(page[i].Stream) {
+				write = b.whole
+			}
+			if err := write(ctx, page[i]); err != nil {
 				return err
 			}
 		}
 		after = page[len(page)-1].Stream
 	}
+}
+
+// whole writes all that a stream of the store's own has: it is short.
+func (b *writer) whole(ctx context.Context, state bridge.StreamState) error {
+	var all []parley.Entry
+	for {
+		page, err := b.from.Read(ctx, state.Stream, int64(len(all)), entriesPage)
+		if err != nil {
+			return err
+		}
+		if all = append(all, page...); len(page) < entriesPage {
+			break
+		}
+	}
+	state.Seq = int64(len(all))
+	if err := b.begin(state); err != nil {
+		return err
+	}
+	return b.entries(state, 0, all)
+}
+
+// begin begins a stream.
+func (b *writer) begin(state bridge.StreamState) error {
+	b.end.Streams++
+	return b.item(itemStream, streamLine(state), nil)
+}
+
+// entries writes those of a stream that follow after, up to its end.
+func (b *writer) entries(state bridge.StreamState, after int64, page []parley.Entry) error {
+	for i := 0; i < len(page) && after < state.Seq; i++ {
+		if after++; page[i].Seq != after {
+			return fmt.Errorf("%s: entry %d is missing", state.Stream, after)
+		}
+		if err := b.item(itemEntry, lineOf(&page[i]), page[i].Body); err != nil {
+			return err
+		}
+		b.end.Entries++
+	}
+	return nil
 }
 
 // stream writes what a stream has up to the position.
@@ -257,30 +301,23 @@ func (b *writer) stream(ctx context.Context, state bridge.StreamState) error {
 		return nil
 	}
 	state.First = min(state.First, state.Seq)
-	if err := b.item(itemStream, streamLine(state), nil); err != nil {
+	if err := b.begin(state); err != nil {
 		return err
 	}
-	b.end.Streams++
 	for after := int64(0); after < state.Seq; {
 		if after > 0 {
 			if page, err = b.from.Read(ctx, state.Stream, after, entriesPage); err != nil {
 				return err
 			}
 		}
-		for i := 0; i < len(page) && after < state.Seq; i++ {
-			if after++; page[i].Seq != after {
-				return fmt.Errorf("%s: entry %d is missing", state.Stream, after)
-			}
-			if err := b.item(itemEntry, lineOf(&page[i]), page[i].Body); err != nil {
-				return err
-			}
-			b.end.Entries++
+		if err := b.entries(state, after, page); err != nil {
+			return err
+		}
+		if after += int64(len(page)); len(page) == 0 {
+			return fmt.Errorf("%s: entry %d is missing", state.Stream, after+1)
 		}
 		if err := b.pause(ctx); err != nil {
 			return err
-		}
-		if len(page) == 0 {
-			return fmt.Errorf("%s: entry %d is missing", state.Stream, after+1)
 		}
 	}
 	return nil

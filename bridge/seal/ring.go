@@ -99,9 +99,11 @@ func (r *ring) has(key ref) bool {
 var ErrKeys = errors.New("the store cannot be read with these master keys")
 
 // load reads the records that are new, and opens their data keys. The lock is held.
-func (s *Store) load(ctx context.Context) error {
+func (s *Store) load(ctx context.Context) error { return s.loadFrom(ctx, s.inner) }
+
+func (s *Store) loadFrom(ctx context.Context, from Log) error {
 	for {
-		page, err := s.inner.Read(ctx, keysStream, s.position, bridge.MaxAppend)
+		page, err := from.Read(ctx, keysStream, s.position, bridge.MaxAppend)
 		if err != nil {
 			return fmt.Errorf("read data keys: %w", err)
 		}
@@ -120,9 +122,13 @@ func (s *Store) load(ctx context.Context) error {
 			s.position = page[len(page)-1].Seq
 		}
 		if len(page) < bridge.MaxAppend {
-			return s.unwrapAll()
+			break
 		}
 	}
+	if s.position > 0 && len(s.wraps) == 0 {
+		return fmt.Errorf("%w: the records of its data keys are empty; restore the newest backup", ErrKeys)
+	}
+	return s.unwrapAll()
 }
 
 // refs returns the data keys there are, by site and number.

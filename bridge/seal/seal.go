@@ -62,11 +62,7 @@ type Store struct {
 // are missing, unless it can read everything. Data keys that are not wrapped with the
 // newest master key are wrapped again in the background. ctx bounds the opening only.
 func Open(ctx context.Context, inner bridge.Store, o Options) (*Store, error) {
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
-	s := &Store{inner: inner, log: o.Logger, keys: o.Keys, wraps: map[ref][]wrap{}, missed: map[ref]time.Time{}, wake: make(chan struct{}, 1)}
-	s.ring.Store(newRing())
+	s := newStore(inner, o)
 	s.mu.Lock()
 	err := s.load(ctx)
 	s.mu.Unlock()
@@ -80,6 +76,16 @@ func Open(ctx context.Context, inner bridge.Store, o Options) (*Store, error) {
 	}
 	s.wake <- struct{}{}
 	return s, nil
+}
+
+// newStore returns a Store that knows no data key yet.
+func newStore(inner bridge.Store, o Options) *Store {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	s := &Store{inner: inner, log: o.Logger, keys: o.Keys, wraps: map[ref][]wrap{}, missed: map[ref]time.Time{}, wake: make(chan struct{}, 1)}
+	s.ring.Store(newRing())
+	return s
 }
 
 // Close ends what runs in the background. It does not close the store behind.
