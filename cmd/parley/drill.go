@@ -72,6 +72,9 @@ func (d *drill) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	if _, err := r.sealedWith(ctx, p); err != nil {
+		return fmt.Errorf("%s: %w", d.path, err)
+	}
 	err = r.restore(ctx, at, p)
 	if errors.Is(err, sqlite.ErrNoSpace) || errors.Is(err, syscall.ENOSPC) {
 		return fmt.Errorf("there is no room for the drill in %s: it takes as much as the store; name another folder with --in", filepath.Dir(folder))
@@ -80,31 +83,35 @@ func (d *drill) run(ctx context.Context) (err error) {
 		return fmt.Errorf("restore the backup: %w", err)
 	}
 	d.screen.done("restored "+held(p.end.Counts)+", the same as in the backup", p.left())
+	recovery := time.Since(began)
+	var lag backup.Lag
+	if !d.alone { // before a server writes there: one with a newer master key does
+		if lag, err = d.compare(ctx, at, p); err != nil {
+			return err
+		}
+		d.screen.done(fmt.Sprintf("compared with the store: %s of %s are the same", counted(lag.Same, "entry", "entries"), counted(lag.Streams, "stream", "streams")))
+	}
+	starts := time.Now()
 	read, ready, err := d.serve(ctx, at)
 	if err != nil {
 		return fmt.Errorf("start a server on the restored store: %w", err)
 	}
-	recovery := ready.Sub(began)
 	d.screen.done("a server has started on it, and " + counted(read, "entry was", "entries were") + " read from it by REST")
-	if d.alone {
-		d.screen.done("RTO " + shortTime(recovery) + ", from the file to a server that answers")
-		return nil
-	}
-	lag, err := d.compare(ctx, at, p)
-	if err != nil {
-		return err
-	}
-	d.report(p, lag, recovery)
+	d.report(p, lag, recovery+ready.Sub(starts))
 	return nil
 }
 
 func (d *drill) report(p *proven, lag backup.Lag, recovery time.Duration) {
+	took := "RTO " + shortTime(recovery) + ", from the file to a server that answers"
+	if d.alone {
+		d.screen.done(took)
+		return
+	}
 	behind := "the store has nothing newer"
 	if lag.Newer > 0 {
 		behind = fmt.Sprintf("the store has %s that the backup does not, the oldest from %s", counted(lag.Newer, "newer entry", "newer entries"), time.UnixMilli(lag.Oldest).Local().Format("2006-01-02 15:04:05"))
 	}
-	d.screen.done(fmt.Sprintf("compared with the store: %s of %s are the same", counted(lag.Same, "entry", "entries"), counted(lag.Streams, "stream", "streams")))
-	d.screen.done("RTO "+shortTime(recovery)+", from the file to a server that answers",
+	d.screen.done(took,
 		fmt.Sprintf("RPO %s: the backup is so old. Nothing that was acknowledged before it is missing; %s.", shortTime(time.Since(p.header.Made)), behind))
 	if lag.Emptied > 0 {
 		d.screen.print("  %s deleted since: restore with --tombstones, so that they do not come back.\n", counted(lag.Emptied, "entry was", "entries were"))

@@ -149,7 +149,7 @@ func (c *keyCommand) with(ctx context.Context, do func(s *seal.Store, behind sto
 	if err != nil {
 		return err
 	}
-	s, err := c.config.keySettings().open(ctx, behind, log)
+	s, err := c.config.keySettings().open(ctx, behind, seal.Options{Logger: log, ReadOnly: true})
 	if err != nil {
 		return errors.Join(err, behind.Close())
 	}
@@ -180,6 +180,9 @@ func (c *keyCommand) seal(ctx context.Context) error {
 				return err
 			}
 			c.say("sites that come are sealed from their beginning")
+		}
+		if len(ids) == 0 {
+			return nil
 		}
 		c.say("a server fills the search index again when it starts; what is plain stays so, parley migrate --seal copies it sealed:")
 		return c.count(ctx, behind, ids...)

@@ -44,19 +44,35 @@ func (k keySettings) keys() (seal.Keys, error) {
 }
 
 // open stands in front of a store with the master keys.
-func (k keySettings) open(ctx context.Context, behind bridge.Store, log *slog.Logger) (*seal.Store, error) {
+func (k keySettings) open(ctx context.Context, behind bridge.Store, o seal.Options) (*seal.Store, error) {
+	var err error
+	if o.Keys, err = k.keys(); err != nil {
+		return nil, err
+	}
+	s, err := seal.Open(ctx, behind, o)
+	if err != nil {
+		return nil, explainKeys(err)
+	}
+	return s, nil
+}
+
+// check fails unless all of a store can be read with the master keys, and returns the ids
+// of those that it takes.
+func (k keySettings) check(ctx context.Context, from seal.Log) ([]string, error) {
 	keys, err := k.keys()
 	if err != nil {
 		return nil, err
 	}
-	s, err := seal.Open(ctx, behind, seal.Options{Keys: keys, Logger: log})
+	masters, err := seal.Check(ctx, from, keys)
+	return masters, explainKeys(err)
+}
+
+// explainKeys says where keys come from, if that is what an error is about.
+func explainKeys(err error) error {
 	if errors.Is(err, seal.ErrKeys) {
-		err = fmt.Errorf("%w\n(PARLEY_KEY_FILE names the file with the master keys, the newest first)", err)
+		return fmt.Errorf("%w\n(PARLEY_KEY_FILE names the file with the master keys, the newest first)", err)
 	}
-	if err != nil {
-		return nil, err
-	}
-	return s, nil
+	return err
 }
 
 // readKeyFile reads the master keys of a file, and its text.

@@ -91,7 +91,9 @@ func (m *migration) run(ctx context.Context) error {
 	case m.compareOnly:
 		err = m.onlyCompare(ctx, source, to, before)
 	default:
-		err = m.copy(ctx, source, to, before)
+		if _, err = m.keys.check(ctx, source); err == nil { // before, not after, hours of copying
+			err = m.copy(ctx, source, to, before)
+		}
 	}
 	return errors.Join(err, source.Close())
 }
@@ -198,7 +200,8 @@ func settle(ctx context.Context, to location, keys keySettings, log *slog.Logger
 	if err != nil {
 		return err
 	}
-	sealed, err := keys.open(ctx, s, log)
+	// The server that is started on it wraps its data keys with a newer master key, if there is one.
+	sealed, err := keys.open(ctx, s, seal.Options{Logger: log, ReadOnly: true})
 	if err != nil {
 		return errors.Join(err, s.Close())
 	}

@@ -82,13 +82,13 @@ func (l location) openToFill(ctx context.Context, epoch string, probe bool, log 
 // what origin holds.
 func (l location) openToFillAnew(ctx context.Context, origin string, probe bool, log *slog.Logger) (newStore, error) {
 	if l.uri != "" {
-		s, err := mongo.FillAnew(ctx, mongo.Options{URI: l.uri, Logger: log, NoProbe: !probe}, origin)
+		s, err := mongo.FillAnew(ctx, mongo.Options{URI: l.uri, Logger: log, Version: releaseName(), NoProbe: !probe}, origin)
 		if err != nil {
 			return nil, err
 		}
 		return s, nil
 	}
-	s, err := sqlite.FillAnew(ctx, sqlite.Options{Dir: l.folder, Logger: log}, origin)
+	s, err := sqlite.FillAnew(ctx, sqlite.Options{Dir: l.folder, Logger: log, Version: releaseName()}, origin)
 	if err != nil {
 		return nil, err
 	}

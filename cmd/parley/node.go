@@ -83,7 +83,7 @@ func (n *node) openStore(ctx context.Context) error {
 		return err
 	}
 	n.onClose("store", func(context.Context) error { return n.store.Close() })
-	if n.seal, err = n.config.keySettings().open(ctx, n.store, n.log); err != nil {
+	if n.seal, err = n.config.keySettings().open(ctx, n.store, seal.Options{Logger: n.log}); err != nil {
 		return err
 	}
 	watching, stop := context.WithCancel(context.WithoutCancel(ctx))

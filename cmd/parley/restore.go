@@ -8,13 +8,16 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"strings"
 	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/parley-chat/parley"
 	"github.com/parley-chat/parley/bridge/backup"
 	"github.com/parley-chat/parley/bridge/mirror"
+	"github.com/parley-chat/parley/bridge/seal"
 	"github.com/parley-chat/parley/bridge/sqlite"
 )
 
@@ -27,6 +30,9 @@ func newRestore() *cobra.Command {
 		Long: `Make a new store of what a backup holds: an embedded one or a database, whichever
 the backup is of. First the whole file is proven to be sound, so that nothing is
 begun that cannot be finished; then it is copied, and compared entry by entry.
+
+Sites that are sealed stay so: PARLEY_KEY_FILE names the file with the master keys of
+when the backup was made, which are not in it.
 
 The store must be new. It gets another epoch, so that every device fetches its
 conversations anew. A restore that was broken off leaves a store that no server
@@ -84,9 +90,16 @@ func (r *restoreRun) run(ctx context.Context) error {
 		return err
 	}
 	about := fmt.Sprintf("made %s by Parley %s from %s", proven.header.Made.Local().Format("2006-01-02 15:04:05"), proven.header.Parley, proven.header.Store)
+	masters, sealed := r.sealedWith(ctx, proven)
+	if sealed != nil && !errors.Is(sealed, seal.ErrKeys) {
+		return sealed
+	}
 	if r.checkOnly {
-		r.screen.done(r.path+" is whole", held(proven.end.Counts), about, proven.left())
+		r.screen.done(r.path+" is whole", held(proven.end.Counts), about, proven.left(), saidOfKeys(masters, sealed))
 		return nil
+	}
+	if sealed != nil {
+		return fmt.Errorf("%s: %w\nNothing was written", r.path, sealed)
 	}
 	began := time.Now()
 	if err := r.restore(ctx, at, proven); err != nil {
@@ -107,6 +120,43 @@ func (r *restoreRun) target() (location, error) {
 		return at, err
 	}
 	return r.stored.location()
+}
+
+// sealedWith returns the ids of the master keys that the backup's data keys are wrapped
+// with. It fails with seal.ErrKeys if no server could read what is restored.
+func (r *restoreRun) sealedWith(ctx context.Context, p *proven) ([]string, error) {
+	file, err := r.open()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = file.Close() }()
+	contents, err := backup.Open(file, p.header.Epoch, p.gone)
+	if err != nil {
+		return nil, r.explainFile(err)
+	}
+	return r.stored.keySettings().check(ctx, keysIn{contents})
+}
+
+// keysIn reads the data keys in a backup: its first stream, if it has any.
+type keysIn struct{ contents *backup.Contents }
+
+// Read returns entries of the stream; none if there is no such one.
+func (k keysIn) Read(ctx context.Context, stream parley.Stream, after int64, limit int) ([]parley.Entry, error) {
+	if first, err := k.contents.Streams(ctx, "", 1); err != nil || len(first) == 0 || first[0].Stream != stream {
+		return nil, err
+	}
+	return k.contents.Read(ctx, stream, after, limit)
+}
+
+// saidOfKeys tells what it takes to read what is sealed in a backup.
+func saidOfKeys(masters []string, missing error) string {
+	switch {
+	case len(masters) == 0 && missing == nil:
+		return "No site in it is sealed: it takes no master key."
+	case missing == nil:
+		return "Sites in it are sealed with the master key " + strings.Join(masters, ", ") + ", which is at hand."
+	}
+	return "It cannot be restored with the master keys that are at hand: " + missing.Error()
 }
 
 // proven is a backup that has been read to its end.
@@ -244,7 +294,7 @@ func (r *restoreRun) open() (*openedBackup, error) {
 	}
 	info, err := file.Stat()
 	if err == nil && !info.Mode().IsRegular() {
-		err = fmt.Errorf("%s is not a file: a backup is read three times, so save it first", r.path)
+		err = fmt.Errorf("%s is not a file: a backup is read several times, so save it first", r.path)
 	}
 	if err != nil {
 		return nil, errors.Join(err, file.Close())
