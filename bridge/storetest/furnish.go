@@ -11,8 +11,8 @@ import (
 )
 
 // Furnish puts something of everything into a new store: twelve conversations, one
-// of them with that many messages, some of which are cut, with edits, deletes,
-// notes, marks and registers; that many sessions; accounts and secrets.
+// of them with that many messages, the others with 50 at most, some of which are cut,
+// with edits, deletes, notes, marks and registers; that many sessions; accounts and secrets.
 func Furnish(t *testing.T, s Rest, long, devices int) {
 	t.Helper()
 	must := func(err error) {
@@ -39,7 +39,7 @@ func Furnish(t *testing.T, s Rest, long, devices int) {
 		amend := func(id string, kind parley.EntryType, body string) parley.Draft {
 			return parley.Draft{ID: id, Type: kind, Body: []byte(body)}
 		}
-		drafts := make([]parley.Draft, 50)
+		drafts := make([]parley.Draft, min(50, max(long, 10)))
 		if n == 11 {
 			drafts = make([]parley.Draft, long)
 		}

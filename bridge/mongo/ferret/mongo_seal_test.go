@@ -42,7 +42,7 @@ func sealedOpener(t *testing.T) storetest.Open {
 
 func TestContractSealed(t *testing.T) { storetest.Run(t, sealedOpener(t), storetest.Small) }
 
-func TestSearchCorpusSealed(t *testing.T) { storetest.SearchCorpus(t, sealedOpener(t), 300) }
+func TestSearchCorpusSealed(t *testing.T) { storetest.SearchCorpus(t, sealedOpener(t), 100) }
 
 // TestRotateSealed changes the master key; the database forgets the old one.
 func TestRotateSealed(t *testing.T) {
