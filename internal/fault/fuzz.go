@@ -31,6 +31,7 @@ func fuzzTargets() []fuzzTarget {
 		{"bridge/search", "FuzzTokens", 1},
 		{"bridge/search", "FuzzParse", 1},
 		{"bridge/search", "FuzzMatch", 1},
+		{"bridge/seal", "FuzzUnfold", 1},
 	}
 }
 
