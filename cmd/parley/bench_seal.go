@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -85,9 +86,14 @@ func (o *sealBench) table(plain, sealed sealFigure) string {
 	fmt.Fprintf(&b, "Made by `parley bench seal` on %s, seed `%#x`: %d messages of support talk in an embedded store, in one process without\na network; medians of %d rounds, in turns.\n\n| | plain | sealed | sealed ÷ plain |\n|---|---:|---:|---:|\n",
 		bench.Machine(), o.seed, o.messages, max(1, o.rounds))
 	for i, name := range sealFigures {
-		fmt.Fprintf(&b, "| %s | %.4g | %.4g | %.2f |\n", name, plain[i], sealed[i], sealed[i]/plain[i])
+		fmt.Fprintf(&b, "| %s | %s | %s | %.2f |\n", name, figure(plain[i]), figure(sealed[i]), sealed[i]/plain[i])
 	}
 	return b.String()
+}
+
+// figure writes a number with as many digits as mean something.
+func figure(v float64) string {
+	return strconv.FormatFloat(v, 'f', max(0, 3-len(strconv.Itoa(int(v)))), 64)
 }
 
 func medianOf(rounds []sealFigure) (m sealFigure) {
