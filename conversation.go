@@ -48,7 +48,7 @@ type Conversation struct {
 
 	Marks     Marks
 	AgentRead int64  // the newest seq that an agent has read while responsible
-	LastText  string // the beginning of the newest message as it is now, for lists; empty when it was deleted
+	LastText  string // the beginning of the newest message as it is now, or the name of what is attached, for lists; empty when it was deleted
 	LastSeq   int64  // seq of the newest message
 }
 
@@ -141,6 +141,9 @@ func (c *Conversation) amend(e *Entry) {
 func beginning(body []byte) (text string, ok bool) {
 	rest, plain := bytes.CutPrefix(body, []byte(`{"text":"`))
 	for i, n := 0, 0; plain && i < len(rest) && rest[i] != '\\'; n++ {
+		if n == 0 && rest[i] == '"' {
+			break // an attachment without a text, perhaps
+		}
 		if rest[i] == '"' || n == lastTextRunes {
 			return string(rest[:i]), true
 		}
@@ -150,6 +153,9 @@ func beginning(body []byte) (text string, ok bool) {
 	var b TextBody
 	if err := json.Unmarshal(body, &b); err != nil {
 		return "", false
+	}
+	if b.Text == "" && len(b.Attachments) > 0 {
+		b.Text = b.Attachments[0].Name
 	}
 	return firstRunes(b.Text, lastTextRunes), true
 }

@@ -19,6 +19,7 @@ const (
 	PrefixConversation = "cnv_"
 	PrefixMessage      = "msg_"
 	PrefixEpoch        = "epo_"
+	PrefixAttachment   = "att_"
 )
 
 // Message identifiers are made by the sender, so their length has a floor: a

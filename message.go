@@ -21,9 +21,10 @@ type Draft struct {
 	Body json.RawMessage `json:"body"`
 }
 
-// TextBody is the body of EntryText.
+// TextBody is the body of EntryText. One with attachments may have no text.
 type TextBody struct {
-	Text string `json:"text"`
+	Text        string     `json:"text"`
+	Attachments []Attached `json:"attachments,omitempty"`
 }
 
 // NewText returns a draft of a text message.
@@ -117,10 +118,18 @@ func (d *Draft) canonicalise() *Error {
 }
 
 func (d *Draft) canonicaliseText() *Error {
-	text := member{name: "text"}
-	readMembers(d.Body, &text) // of what is no object, none
+	text, list := member{name: "text"}, member{name: "attachments"}
+	readMembers(d.Body, &text, &list) // of what is no object, none
+	attachments, err := canonicalAttachments(list)
+	if err != nil {
+		return err
+	}
+	if attachments != nil && string(text.value) == `""` && !text.twice {
+		d.Body = slices.Concat([]byte(`{"text":""`), attachments, []byte(`}`))
+		return nil
+	}
 	quoted, err := canonicalText(text, `the body of a text message is {"text": "…"}`)
-	d.Body = slices.Concat([]byte(`{"text":`), quoted, []byte(`}`))
+	d.Body = slices.Concat([]byte(`{"text":`), quoted, attachments, []byte(`}`))
 	return err
 }
 

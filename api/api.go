@@ -53,6 +53,10 @@ type Access interface {
 	VisitorSession(ctx context.Context, r parley.VisitorRequest) (parley.Credentials, error)
 	AgentSession(ctx context.Context, r parley.AgentRequest) (parley.Credentials, error)
 	Refresh(ctx context.Context, refreshToken string) (parley.Credentials, error)
+	// Link returns what opens an attachment as the holder of an access token, and until
+	// when; VerifyLink returns who that is.
+	Link(ctx context.Context, token, attachment string) (link string, expires time.Time, err error)
+	VerifyLink(ctx context.Context, link, attachment string) (parley.Identity, error)
 	// SignOut makes all tokens of who's device void.
 	SignOut(ctx context.Context, who parley.Identity) error
 	// SignOutUser makes all tokens of a user void.
@@ -67,6 +71,8 @@ type Options struct {
 	// Ready reports why messages cannot be stored now, or nil. It is asked for
 	// every /readyz, with a deadline of 2 s.
 	Ready func(ctx context.Context) error
+
+	Attachments Attachments // nil: the server takes none
 
 	// MQTT serves the WebSocket at GET /mqtt, and tunnels at /mqtt/http and below;
 	// nil answers 404. It checks the Origin itself. The RemoteAddr of its requests

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -23,6 +24,8 @@ import (
 	"github.com/parley-chat/parley/api"
 	"github.com/parley-chat/parley/bridge"
 	"github.com/parley-chat/parley/bridge/access"
+	"github.com/parley-chat/parley/bridge/attachment"
+	"github.com/parley-chat/parley/bridge/blob"
 	"github.com/parley-chat/parley/bridge/sqlite"
 )
 
@@ -39,6 +42,8 @@ type fixture struct {
 	store   *sqlite.Store
 	bridge  *bridge.Bridge
 	access  *access.Access
+	keeper  *attachment.Keeper
+	files   string        // the folder of attachments
 	log     *bytes.Buffer // the server's, to be read after stop
 	routes  routers.Router
 	private http.Handler
@@ -60,7 +65,7 @@ func setup(t *testing.T, change func(*api.Options)) *fixture {
 	f.openParts(t)
 	f.provision(t)
 	options := api.Options{
-		Log: f.bridge, Access: f.access, Ready: f.bridge.Ready,
+		Log: f.bridge, Access: f.access, Ready: f.bridge.Ready, Attachments: f.keeper,
 		Origins: f.origins,
 		Logger:  slog.New(slog.NewJSONHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
@@ -81,6 +86,8 @@ func (f *fixture) openParts(t *testing.T) {
 	f.bridge = must(bridge.New(ctx, f.store, bridge.Options{NewConversations: 10_000, SearchTime: time.Minute}))(t)
 	t.Cleanup(func() { _ = f.bridge.Close() })
 	f.access = must(access.New(ctx, f.store, access.Options{}))(t)
+	f.files = filepath.Join(t.TempDir(), "attachments")
+	f.keeper = attachment.New(attachment.Options{Rows: f.store, Blobs: must(blob.Open(f.files, blob.Options{}))(t), Conversations: f.bridge, Uploads: -1})
 }
 
 func (f *fixture) serve(t *testing.T, handler http.Handler) {

@@ -3,6 +3,7 @@ package api_test
 import (
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -24,12 +25,18 @@ type operation struct {
 	stranger, agent int
 	// conversation tells that the path names one
 	conversation bool
+	header       http.Header
+	also         []string // methods that the path has as well
 }
 
 func operations(conversation string) []operation {
 	in := func(tail string) func(*fixture) string {
 		return func(*fixture) string { return "/v1/conversations/" + conversation + tail }
 	}
+	of := func(state, tail string) func(*fixture) string { // an attachment of the visitor
+		return func(f *fixture) string { return "/v1/attachments/" + f.attachment(conversation, state) + tail }
+	}
+	every := []string{"PATCH", "DELETE"}
 	owner := func(f *fixture) parley.Credentials { return f.owner() }
 	return []operation{
 		{method: "POST", route: "/v1/visitor-sessions", open: true, status: 201, body: func(f *fixture) any {
@@ -60,13 +67,23 @@ func operations(conversation string) []operation {
 			body: func(*fixture) any { return map[string]int{"read": 1} }},
 		{method: "POST", route: "/v1/conversations/{id}/close", path: in("/close"), conversation: true, status: 200, who: owner, stranger: 404, agent: 403},
 		{method: "POST", route: "/v1/conversations/{id}/claim", path: in("/claim"), conversation: true, status: 200, who: owner, stranger: 404, agent: 200},
+		{method: "POST", route: "/v1/conversations/{id}/attachments", path: in("/attachments"), conversation: true, status: 201, stranger: 404, agent: 201,
+			body: func(*fixture) any { return map[string]any{"name": "a.txt", "size": 5} }},
+		{method: "GET", route: "/v1/attachments/{attachment}", path: of("sent", ""), status: 200, stranger: 404, agent: 200, also: every},
+		{method: "HEAD", route: "/v1/attachments/{attachment}", path: of("taking", ""), status: 204, stranger: 404, agent: 404, also: every},
+		{method: "PATCH", route: "/v1/attachments/{attachment}", path: of("taking", ""), status: 204, stranger: 404, agent: 404, also: every,
+			header: http.Header{"Upload-Offset": {"0"}, "Content-Type": {"application/octet-stream"}}, body: func(*fixture) any { return "hello" }},
+		{method: "DELETE", route: "/v1/attachments/{attachment}", path: of("taking", ""), status: 204, stranger: 404, agent: 404, also: every},
+		{method: "POST", route: "/v1/attachments/{attachment}/complete", path: of("whole", "/complete"), status: 200, stranger: 404, agent: 404},
+		{method: "GET", route: "/v1/attachments/{attachment}/file", path: of("sent", "/file"), status: 200, stranger: 404, agent: 200},
+		{method: "GET", route: "/v1/attachments/{attachment}/thumbnail", path: of("sent", "/thumbnail"), status: 200, stranger: 404, agent: 200},
 		{method: "GET", route: "/v1/search", path: func(*fixture) string { return "/v1/search?q=hello" }, status: 200, stranger: 200, agent: 200},
 		{method: "POST", route: "/v1/sign-out", status: 204, who: func(f *fixture) parley.Credentials { return f.fresh() }, stranger: 204, agent: 204}, // the last: nobody comes in after it
 	}
 }
 
 func (o operation) request(f *fixture, token string) request {
-	r := request{method: o.method, path: o.route, token: token}
+	r := request{method: o.method, path: o.route, token: token, header: o.header}
 	if o.path != nil {
 		r.path = o.path(f)
 	}
@@ -134,6 +151,9 @@ func TestRoutes(t *testing.T) {
 func checkMethods(t *testing.T, f *fixture, o operation) {
 	t.Helper()
 	for _, method := range []string{"PUT", "DELETE", "PATCH", "TRACE", "BREW"} {
+		if slices.Contains(o.also, method) {
+			continue
+		}
 		r := o.request(f, f.visitor.Token)
 		r.method = method
 		expectProblem(t, f.do(t, r), http.StatusMethodNotAllowed, parley.CodeInvalid)
@@ -164,6 +184,10 @@ func checkTokens(t *testing.T, f *fixture, o operation) {
 			r.body = "{"
 		}
 		res := f.do(t, r)
+		if o.method == http.MethodHead {
+			f.expect(t, res, http.StatusUnauthorized)
+			continue
+		}
 		expectProblem(t, res, http.StatusUnauthorized, parley.CodeUnauthenticated)
 		if res.header.Get("WWW-Authenticate") == "" {
 			t.Errorf("%s: no WWW-Authenticate", name)
@@ -179,6 +203,10 @@ func checkOtherSite(t *testing.T, f *fixture, o operation) {
 	expectProblem(t, f.do(t, o.request(f, f.foreignOwner().Token)), http.StatusNotFound, parley.CodeNotFound)
 	if o.method == http.MethodPost && o.status == http.StatusCreated {
 		res := f.do(t, o.request(f, f.foreignVisitor.Token))
+		if strings.HasSuffix(o.route, "/attachments") {
+			f.expect(t, res, http.StatusCreated) // for its own conversation
+			return
+		}
 		if r := decode[api.Receipt](t, f.expect(t, res, http.StatusCreated)); r.Seq != 2 {
 			t.Errorf("the message of another site has seq %d, want 2, behind the opening of its own conversation", r.Seq)
 		}

@@ -27,6 +27,42 @@ type AgentSessionRequest struct {
 	Site string `json:"site"`
 }
 
+// Attached An attachment in the body of a message. In a draft only `id` counts; the server fills in the others.
+type Attached = parley.Attached
+
+// Attachment defines model for Attachment.
+type Attachment struct {
+	// Chunk Bytes of a piece of the upload, at most.
+	Chunk int64 `json:"chunk"`
+
+	// Complete Whether it was examined and found good.
+	Complete     bool `json:"complete"`
+	Conversation ID   `json:"conversation"`
+
+	// FileUrl Path of the bytes with a link that needs no token, once it is complete.
+	FileUrl *string `json:"fileUrl,omitempty"`
+	Height  *int    `json:"height,omitempty"`
+	Id      ID      `json:"id"`
+	Name    string  `json:"name"`
+
+	// Offset Bytes of the upload that are durable, `size` once it is complete.
+	Offset int64 `json:"offset"`
+
+	// Size Bytes, as announced; of what is kept once it is complete.
+	Size int64 `json:"size"`
+
+	// Thumbnail Whether there is one.
+	Thumbnail    *bool   `json:"thumbnail,omitempty"`
+	ThumbnailUrl *string `json:"thumbnailUrl,omitempty"`
+
+	// Type The media type that was found out; once it is complete.
+	Type         *string `json:"type,omitempty"`
+	UrlsExpireAt *int64  `json:"urlsExpireAt,omitempty"`
+
+	// Width Of a picture as it is to be shown, in pixels.
+	Width *int `json:"width,omitempty"`
+}
+
 // ConversationPage defines model for ConversationPage.
 type ConversationPage struct {
 	Conversations []State `json:"conversations"`
@@ -83,6 +119,18 @@ type Me struct {
 	Site           ID     `json:"site"`
 	TokenExpiresAt int64  `json:"tokenExpiresAt"`
 	User           ID     `json:"user"`
+}
+
+// NewAttachment defines model for NewAttachment.
+type NewAttachment struct {
+	// Name Of the file. Paths, and what cannot be seen or turns the direction of text, are taken out.
+	Name string `json:"name"`
+
+	// Sha256 Of the file, 64 digits of lower-case hex: what comes must have it.
+	Sha256 *string `json:"sha256,omitempty"`
+
+	// Size Bytes.
+	Size int64 `json:"size"`
 }
 
 // Person defines model for Person.
@@ -202,6 +250,9 @@ type Around = int64
 // At defines model for At.
 type At = int64
 
+// AttachmentID defines model for AttachmentID.
+type AttachmentID = ID
+
 // Before defines model for Before.
 type Before = int64
 
@@ -211,11 +262,34 @@ type ConversationID = ID
 // EntryLimit defines model for EntryLimit.
 type EntryLimit = int
 
+// Link defines model for Link.
+type Link = string
+
 // Created defines model for Created.
 type Created = Session
 
 // History defines model for History.
 type History = EntryPage
+
+// AddToAttachmentParams defines parameters for AddToAttachment.
+type AddToAttachmentParams struct {
+	UploadOffset int64 `json:"Upload-Offset"`
+}
+
+// GetAttachmentFileParams defines parameters for GetAttachmentFile.
+type GetAttachmentFileParams struct {
+	// Link From `fileUrl` or `thumbnailUrl`; instead of a token.
+	Link *Link `form:"link,omitempty" json:"link,omitempty"`
+
+	// Save Whatever it is, it comes as `attachment`.
+	Save *bool `form:"save,omitempty" json:"save,omitempty"`
+}
+
+// GetAttachmentThumbnailParams defines parameters for GetAttachmentThumbnail.
+type GetAttachmentThumbnailParams struct {
+	// Link From `fileUrl` or `thumbnailUrl`; instead of a token.
+	Link *Link `form:"link,omitempty" json:"link,omitempty"`
+}
 
 // ListConversationsParams defines parameters for ListConversations.
 type ListConversationsParams struct {
@@ -295,6 +369,9 @@ type SearchParams struct {
 // CreateAgentSessionJSONRequestBody defines body for CreateAgentSession for application/json ContentType.
 type CreateAgentSessionJSONRequestBody = AgentSessionRequest
 
+// BeginAttachmentJSONRequestBody defines body for BeginAttachment for application/json ContentType.
+type BeginAttachmentJSONRequestBody = NewAttachment
+
 // MarkConversationJSONRequestBody defines body for MarkConversation for application/json ContentType.
 type MarkConversationJSONRequestBody = MarkDraft
 
@@ -321,12 +398,36 @@ type ServerInterface interface {
 	// CreateAgentSession Sign an agent in
 	// (POST /v1/agent-sessions)
 	CreateAgentSession(ctx echo.Context) error
+	// DiscardAttachment Remove an upload that no message has
+	// (DELETE /v1/attachments/{attachment})
+	DiscardAttachment(ctx echo.Context, attachment AttachmentID) error
+	// GetAttachment What an attachment is, and links to its bytes
+	// (GET /v1/attachments/{attachment})
+	GetAttachment(ctx echo.Context, attachment AttachmentID) error
+	// HeadAttachment Where an upload is
+	// (HEAD /v1/attachments/{attachment})
+	HeadAttachment(ctx echo.Context, attachment AttachmentID) error
+	// AddToAttachment Send the next piece of an upload
+	// (PATCH /v1/attachments/{attachment})
+	AddToAttachment(ctx echo.Context, attachment AttachmentID, params AddToAttachmentParams) error
+	// CompleteAttachment Have an upload examined that is all there
+	// (POST /v1/attachments/{attachment}/complete)
+	CompleteAttachment(ctx echo.Context, attachment AttachmentID) error
+	// GetAttachmentFile The bytes of an attachment
+	// (GET /v1/attachments/{attachment}/file)
+	GetAttachmentFile(ctx echo.Context, attachment AttachmentID, params GetAttachmentFileParams) error
+	// GetAttachmentThumbnail A small picture of a picture
+	// (GET /v1/attachments/{attachment}/thumbnail)
+	GetAttachmentThumbnail(ctx echo.Context, attachment AttachmentID, params GetAttachmentThumbnailParams) error
 	// ListConversations List conversations you may read, most recently updated first
 	// (GET /v1/conversations)
 	ListConversations(ctx echo.Context, params ListConversationsParams) error
 	// GetConversation Get the state of a conversation
 	// (GET /v1/conversations/{id})
 	GetConversation(ctx echo.Context, id ConversationID) error
+	// BeginAttachment Begin to upload a file to a conversation
+	// (POST /v1/conversations/{id}/attachments)
+	BeginAttachment(ctx echo.Context, id ConversationID) error
 	// ClaimConversation Become responsible for a conversation
 	// (POST /v1/conversations/{id}/claim)
 	ClaimConversation(ctx echo.Context, id ConversationID) error
@@ -406,6 +507,165 @@ func (w *ServerInterfaceWrapper) CreateAgentSession(ctx echo.Context) error {
 	return err
 }
 
+// DiscardAttachment converts echo context to params.
+func (w *ServerInterfaceWrapper) DiscardAttachment(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "attachment" -------------
+	var attachment AttachmentID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "attachment", ctx.Param("attachment"), &attachment, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter attachment: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.DiscardAttachment(ctx, attachment)
+	return err
+}
+
+// GetAttachment converts echo context to params.
+func (w *ServerInterfaceWrapper) GetAttachment(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "attachment" -------------
+	var attachment AttachmentID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "attachment", ctx.Param("attachment"), &attachment, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter attachment: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetAttachment(ctx, attachment)
+	return err
+}
+
+// HeadAttachment converts echo context to params.
+func (w *ServerInterfaceWrapper) HeadAttachment(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "attachment" -------------
+	var attachment AttachmentID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "attachment", ctx.Param("attachment"), &attachment, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter attachment: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.HeadAttachment(ctx, attachment)
+	return err
+}
+
+// AddToAttachment converts echo context to params.
+func (w *ServerInterfaceWrapper) AddToAttachment(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "attachment" -------------
+	var attachment AttachmentID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "attachment", ctx.Param("attachment"), &attachment, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter attachment: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params AddToAttachmentParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Upload-Offset" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Upload-Offset")]; found {
+		var UploadOffset int64
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Upload-Offset, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Upload-Offset", valueList[0], &UploadOffset, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Upload-Offset: %s", err))
+		}
+
+		params.UploadOffset = UploadOffset
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Upload-Offset is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.AddToAttachment(ctx, attachment, params)
+	return err
+}
+
+// CompleteAttachment converts echo context to params.
+func (w *ServerInterfaceWrapper) CompleteAttachment(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "attachment" -------------
+	var attachment AttachmentID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "attachment", ctx.Param("attachment"), &attachment, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter attachment: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CompleteAttachment(ctx, attachment)
+	return err
+}
+
+// GetAttachmentFile converts echo context to params.
+func (w *ServerInterfaceWrapper) GetAttachmentFile(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "attachment" -------------
+	var attachment AttachmentID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "attachment", ctx.Param("attachment"), &attachment, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter attachment: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetAttachmentFileParams
+	// ------------- Optional query parameter "link" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "link", ctx.QueryParams(), &params.Link, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter link: %s", err))
+	}
+
+	// ------------- Optional query parameter "save" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "save", ctx.QueryParams(), &params.Save, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter save: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetAttachmentFile(ctx, attachment, params)
+	return err
+}
+
+// GetAttachmentThumbnail converts echo context to params.
+func (w *ServerInterfaceWrapper) GetAttachmentThumbnail(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "attachment" -------------
+	var attachment AttachmentID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "attachment", ctx.Param("attachment"), &attachment, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter attachment: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetAttachmentThumbnailParams
+	// ------------- Optional query parameter "link" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "link", ctx.QueryParams(), &params.Link, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter link: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetAttachmentThumbnail(ctx, attachment, params)
+	return err
+}
+
 // ListConversations converts echo context to params.
 func (w *ServerInterfaceWrapper) ListConversations(ctx echo.Context) error {
 	var err error
@@ -458,6 +718,22 @@ func (w *ServerInterfaceWrapper) GetConversation(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.GetConversation(ctx, id)
+	return err
+}
+
+// BeginAttachment converts echo context to params.
+func (w *ServerInterfaceWrapper) BeginAttachment(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id ConversationID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.BeginAttachment(ctx, id)
 	return err
 }
 
@@ -861,11 +1137,31 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/v1/conversations/:id/messages", wrapper.ListMessages, options.OperationMiddlewares["listMessages"]...)
 	router.POST(options.BaseURL+"/v1/conversations/:id/messages", wrapper.PostMessage, options.OperationMiddlewares["postMessage"]...)
 	router.GET(options.BaseURL+"/v1/conversations/:id/notes", wrapper.ListNotes, options.OperationMiddlewares["listNotes"]...)
+	router.POST(options.BaseURL+"/v1/conversations/:id/attachments", wrapper.BeginAttachment, options.OperationMiddlewares["beginAttachment"]...)
+	router.DELETE(options.BaseURL+"/v1/attachments/:attachment", wrapper.DiscardAttachment, options.OperationMiddlewares["discardAttachment"]...)
+	router.GET(options.BaseURL+"/v1/attachments/:attachment", wrapper.GetAttachment, options.OperationMiddlewares["getAttachment"]...)
+	router.HEAD(options.BaseURL+"/v1/attachments/:attachment", wrapper.HeadAttachment, options.OperationMiddlewares["headAttachment"]...)
+	router.PATCH(options.BaseURL+"/v1/attachments/:attachment", wrapper.AddToAttachment, options.OperationMiddlewares["addToAttachment"]...)
+	router.POST(options.BaseURL+"/v1/attachments/:attachment/complete", wrapper.CompleteAttachment, options.OperationMiddlewares["completeAttachment"]...)
+	router.GET(options.BaseURL+"/v1/attachments/:attachment/file", wrapper.GetAttachmentFile, options.OperationMiddlewares["getAttachmentFile"]...)
+	router.GET(options.BaseURL+"/v1/attachments/:attachment/thumbnail", wrapper.GetAttachmentThumbnail, options.OperationMiddlewares["getAttachmentThumbnail"]...)
 	router.GET(options.BaseURL+"/v1/search", wrapper.Search, options.OperationMiddlewares["search"]...)
 	router.GET(options.BaseURL+"/v1/openapi.yaml", wrapper.GetSpec, options.OperationMiddlewares["getSpec"]...)
 	router.GET(options.BaseURL+"/healthz", wrapper.GetHealth, options.OperationMiddlewares["getHealth"]...)
 	router.GET(options.BaseURL+"/readyz", wrapper.GetReady, options.OperationMiddlewares["getReady"]...)
 
+}
+
+type BytesResponseHeaders struct {
+	ContentDisposition *string
+	ETag               *string
+}
+type BytesAsteriskResponse struct {
+	Body io.Reader
+
+	Headers       BytesResponseHeaders
+	ContentType   string
+	ContentLength int64
 }
 
 type CreatedJSONResponse Session
@@ -1012,6 +1308,429 @@ func (response CreateAgentSessiondefaultApplicationProblemPlusJSONResponse) Visi
 	return err
 }
 
+type DiscardAttachmentRequestObject struct {
+	Attachment AttachmentID `json:"attachment"`
+}
+
+type DiscardAttachmentResponseObject interface {
+	VisitDiscardAttachmentResponse(w http.ResponseWriter) error
+}
+
+type DiscardAttachment204Response struct {
+}
+
+func (response DiscardAttachment204Response) VisitDiscardAttachmentResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type DiscardAttachmentdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response DiscardAttachmentdefaultApplicationProblemPlusJSONResponse) VisitDiscardAttachmentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAttachmentRequestObject struct {
+	Attachment AttachmentID `json:"attachment"`
+}
+
+type GetAttachmentResponseObject interface {
+	VisitGetAttachmentResponse(w http.ResponseWriter) error
+}
+
+type GetAttachment200JSONResponse Attachment
+
+func (response GetAttachment200JSONResponse) VisitGetAttachmentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAttachmentdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetAttachmentdefaultApplicationProblemPlusJSONResponse) VisitGetAttachmentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type HeadAttachmentRequestObject struct {
+	Attachment AttachmentID `json:"attachment"`
+}
+
+type HeadAttachmentResponseObject interface {
+	VisitHeadAttachmentResponse(w http.ResponseWriter) error
+}
+
+type HeadAttachment204ResponseHeaders struct {
+	UploadLength *int64
+	UploadOffset *int64
+}
+
+type HeadAttachment204Response struct {
+	Headers HeadAttachment204ResponseHeaders
+}
+
+func (response HeadAttachment204Response) VisitHeadAttachmentResponse(w http.ResponseWriter) error {
+	if response.Headers.UploadLength != nil {
+		w.Header().Set("Upload-Length", fmt.Sprint(*response.Headers.UploadLength))
+	}
+	if response.Headers.UploadOffset != nil {
+		w.Header().Set("Upload-Offset", fmt.Sprint(*response.Headers.UploadOffset))
+	}
+	w.WriteHeader(204)
+	return nil
+}
+
+type HeadAttachmentdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response HeadAttachmentdefaultApplicationProblemPlusJSONResponse) VisitHeadAttachmentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AddToAttachmentRequestObject struct {
+	Attachment AttachmentID `json:"attachment"`
+	Params     AddToAttachmentParams
+	Body       io.Reader
+}
+
+type AddToAttachmentResponseObject interface {
+	VisitAddToAttachmentResponse(w http.ResponseWriter) error
+}
+
+type AddToAttachment204ResponseHeaders struct {
+	UploadOffset *int64
+}
+
+type AddToAttachment204Response struct {
+	Headers AddToAttachment204ResponseHeaders
+}
+
+func (response AddToAttachment204Response) VisitAddToAttachmentResponse(w http.ResponseWriter) error {
+	if response.Headers.UploadOffset != nil {
+		w.Header().Set("Upload-Offset", fmt.Sprint(*response.Headers.UploadOffset))
+	}
+	w.WriteHeader(204)
+	return nil
+}
+
+type AddToAttachmentdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response AddToAttachmentdefaultApplicationProblemPlusJSONResponse) VisitAddToAttachmentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CompleteAttachmentRequestObject struct {
+	Attachment AttachmentID `json:"attachment"`
+}
+
+type CompleteAttachmentResponseObject interface {
+	VisitCompleteAttachmentResponse(w http.ResponseWriter) error
+}
+
+type CompleteAttachment200JSONResponse Attachment
+
+func (response CompleteAttachment200JSONResponse) VisitCompleteAttachmentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CompleteAttachmentdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response CompleteAttachmentdefaultApplicationProblemPlusJSONResponse) VisitCompleteAttachmentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAttachmentFileRequestObject struct {
+	Attachment AttachmentID `json:"attachment"`
+	Params     GetAttachmentFileParams
+}
+
+type GetAttachmentFileResponseObject interface {
+	VisitGetAttachmentFileResponse(w http.ResponseWriter) error
+}
+
+type GetAttachmentFile200AsteriskResponse struct{ BytesAsteriskResponse }
+
+func (response GetAttachmentFile200AsteriskResponse) VisitGetAttachmentFileResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", response.ContentType)
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	if response.Headers.ContentDisposition != nil {
+		w.Header().Set("Content-Disposition", fmt.Sprint(*response.Headers.ContentDisposition))
+	}
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type GetAttachmentFile206ResponseHeaders struct {
+	ContentDisposition *string
+	ETag               *string
+}
+
+type GetAttachmentFile206AsteriskResponse struct {
+	Body          io.Reader
+	Headers       GetAttachmentFile206ResponseHeaders
+	ContentType   string
+	ContentLength int64
+}
+
+func (response GetAttachmentFile206AsteriskResponse) VisitGetAttachmentFileResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", response.ContentType)
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	if response.Headers.ContentDisposition != nil {
+		w.Header().Set("Content-Disposition", fmt.Sprint(*response.Headers.ContentDisposition))
+	}
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
+	}
+	w.WriteHeader(206)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type GetAttachmentFile304Response struct {
+}
+
+func (response GetAttachmentFile304Response) VisitGetAttachmentFileResponse(w http.ResponseWriter) error {
+	w.WriteHeader(304)
+	return nil
+}
+
+type GetAttachmentFile416Response struct {
+}
+
+func (response GetAttachmentFile416Response) VisitGetAttachmentFileResponse(w http.ResponseWriter) error {
+	w.WriteHeader(416)
+	return nil
+}
+
+type GetAttachmentFiledefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetAttachmentFiledefaultApplicationProblemPlusJSONResponse) VisitGetAttachmentFileResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAttachmentThumbnailRequestObject struct {
+	Attachment AttachmentID `json:"attachment"`
+	Params     GetAttachmentThumbnailParams
+}
+
+type GetAttachmentThumbnailResponseObject interface {
+	VisitGetAttachmentThumbnailResponse(w http.ResponseWriter) error
+}
+
+type GetAttachmentThumbnail200AsteriskResponse struct{ BytesAsteriskResponse }
+
+func (response GetAttachmentThumbnail200AsteriskResponse) VisitGetAttachmentThumbnailResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", response.ContentType)
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	if response.Headers.ContentDisposition != nil {
+		w.Header().Set("Content-Disposition", fmt.Sprint(*response.Headers.ContentDisposition))
+	}
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type GetAttachmentThumbnail206ResponseHeaders struct {
+	ContentDisposition *string
+	ETag               *string
+}
+
+type GetAttachmentThumbnail206AsteriskResponse struct {
+	Body          io.Reader
+	Headers       GetAttachmentThumbnail206ResponseHeaders
+	ContentType   string
+	ContentLength int64
+}
+
+func (response GetAttachmentThumbnail206AsteriskResponse) VisitGetAttachmentThumbnailResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", response.ContentType)
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	if response.Headers.ContentDisposition != nil {
+		w.Header().Set("Content-Disposition", fmt.Sprint(*response.Headers.ContentDisposition))
+	}
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
+	}
+	w.WriteHeader(206)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type GetAttachmentThumbnail304Response struct {
+}
+
+func (response GetAttachmentThumbnail304Response) VisitGetAttachmentThumbnailResponse(w http.ResponseWriter) error {
+	w.WriteHeader(304)
+	return nil
+}
+
+type GetAttachmentThumbnail416Response struct {
+}
+
+func (response GetAttachmentThumbnail416Response) VisitGetAttachmentThumbnailResponse(w http.ResponseWriter) error {
+	w.WriteHeader(416)
+	return nil
+}
+
+type GetAttachmentThumbnaildefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetAttachmentThumbnaildefaultApplicationProblemPlusJSONResponse) VisitGetAttachmentThumbnailResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListConversationsRequestObject struct {
 	Params ListConversationsParams
 }
@@ -1084,6 +1803,50 @@ type GetConversationdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response GetConversationdefaultApplicationProblemPlusJSONResponse) VisitGetConversationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type BeginAttachmentRequestObject struct {
+	Id   ConversationID `json:"id"`
+	Body *BeginAttachmentJSONRequestBody
+}
+
+type BeginAttachmentResponseObject interface {
+	VisitBeginAttachmentResponse(w http.ResponseWriter) error
+}
+
+type BeginAttachment201JSONResponse Attachment
+
+func (response BeginAttachment201JSONResponse) VisitBeginAttachmentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type BeginAttachmentdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response BeginAttachmentdefaultApplicationProblemPlusJSONResponse) VisitBeginAttachmentResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -1760,12 +2523,36 @@ type StrictServerInterface interface {
 	// CreateAgentSession Sign an agent in
 	// (POST /v1/agent-sessions)
 	CreateAgentSession(ctx context.Context, request CreateAgentSessionRequestObject) (CreateAgentSessionResponseObject, error)
+	// DiscardAttachment Remove an upload that no message has
+	// (DELETE /v1/attachments/{attachment})
+	DiscardAttachment(ctx context.Context, request DiscardAttachmentRequestObject) (DiscardAttachmentResponseObject, error)
+	// GetAttachment What an attachment is, and links to its bytes
+	// (GET /v1/attachments/{attachment})
+	GetAttachment(ctx context.Context, request GetAttachmentRequestObject) (GetAttachmentResponseObject, error)
+	// HeadAttachment Where an upload is
+	// (HEAD /v1/attachments/{attachment})
+	HeadAttachment(ctx context.Context, request HeadAttachmentRequestObject) (HeadAttachmentResponseObject, error)
+	// AddToAttachment Send the next piece of an upload
+	// (PATCH /v1/attachments/{attachment})
+	AddToAttachment(ctx context.Context, request AddToAttachmentRequestObject) (AddToAttachmentResponseObject, error)
+	// CompleteAttachment Have an upload examined that is all there
+	// (POST /v1/attachments/{attachment}/complete)
+	CompleteAttachment(ctx context.Context, request CompleteAttachmentRequestObject) (CompleteAttachmentResponseObject, error)
+	// GetAttachmentFile The bytes of an attachment
+	// (GET /v1/attachments/{attachment}/file)
+	GetAttachmentFile(ctx context.Context, request GetAttachmentFileRequestObject) (GetAttachmentFileResponseObject, error)
+	// GetAttachmentThumbnail A small picture of a picture
+	// (GET /v1/attachments/{attachment}/thumbnail)
+	GetAttachmentThumbnail(ctx context.Context, request GetAttachmentThumbnailRequestObject) (GetAttachmentThumbnailResponseObject, error)
 	// ListConversations List conversations you may read, most recently updated first
 	// (GET /v1/conversations)
 	ListConversations(ctx context.Context, request ListConversationsRequestObject) (ListConversationsResponseObject, error)
 	// GetConversation Get the state of a conversation
 	// (GET /v1/conversations/{id})
 	GetConversation(ctx context.Context, request GetConversationRequestObject) (GetConversationResponseObject, error)
+	// BeginAttachment Begin to upload a file to a conversation
+	// (POST /v1/conversations/{id}/attachments)
+	BeginAttachment(ctx context.Context, request BeginAttachmentRequestObject) (BeginAttachmentResponseObject, error)
 	// ClaimConversation Become responsible for a conversation
 	// (POST /v1/conversations/{id}/claim)
 	ClaimConversation(ctx context.Context, request ClaimConversationRequestObject) (ClaimConversationResponseObject, error)
@@ -1917,6 +2704,186 @@ func (sh *strictHandler) CreateAgentSession(ctx echo.Context) error {
 	return nil
 }
 
+// DiscardAttachment operation middleware
+func (sh *strictHandler) DiscardAttachment(ctx echo.Context, attachment AttachmentID) error {
+	var request DiscardAttachmentRequestObject
+
+	request.Attachment = attachment
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.DiscardAttachment(ctx.Request().Context(), request.(DiscardAttachmentRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DiscardAttachment")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(DiscardAttachmentResponseObject); ok {
+		return validResponse.VisitDiscardAttachmentResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetAttachment operation middleware
+func (sh *strictHandler) GetAttachment(ctx echo.Context, attachment AttachmentID) error {
+	var request GetAttachmentRequestObject
+
+	request.Attachment = attachment
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetAttachment(ctx.Request().Context(), request.(GetAttachmentRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetAttachment")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetAttachmentResponseObject); ok {
+		return validResponse.VisitGetAttachmentResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// HeadAttachment operation middleware
+func (sh *strictHandler) HeadAttachment(ctx echo.Context, attachment AttachmentID) error {
+	var request HeadAttachmentRequestObject
+
+	request.Attachment = attachment
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.HeadAttachment(ctx.Request().Context(), request.(HeadAttachmentRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "HeadAttachment")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(HeadAttachmentResponseObject); ok {
+		return validResponse.VisitHeadAttachmentResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// AddToAttachment operation middleware
+func (sh *strictHandler) AddToAttachment(ctx echo.Context, attachment AttachmentID, params AddToAttachmentParams) error {
+	var request AddToAttachmentRequestObject
+
+	request.Attachment = attachment
+	request.Params = params
+
+	request.Body = ctx.Request().Body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.AddToAttachment(ctx.Request().Context(), request.(AddToAttachmentRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "AddToAttachment")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(AddToAttachmentResponseObject); ok {
+		return validResponse.VisitAddToAttachmentResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// CompleteAttachment operation middleware
+func (sh *strictHandler) CompleteAttachment(ctx echo.Context, attachment AttachmentID) error {
+	var request CompleteAttachmentRequestObject
+
+	request.Attachment = attachment
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CompleteAttachment(ctx.Request().Context(), request.(CompleteAttachmentRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CompleteAttachment")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(CompleteAttachmentResponseObject); ok {
+		return validResponse.VisitCompleteAttachmentResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetAttachmentFile operation middleware
+func (sh *strictHandler) GetAttachmentFile(ctx echo.Context, attachment AttachmentID, params GetAttachmentFileParams) error {
+	var request GetAttachmentFileRequestObject
+
+	request.Attachment = attachment
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetAttachmentFile(ctx.Request().Context(), request.(GetAttachmentFileRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetAttachmentFile")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetAttachmentFileResponseObject); ok {
+		return validResponse.VisitGetAttachmentFileResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetAttachmentThumbnail operation middleware
+func (sh *strictHandler) GetAttachmentThumbnail(ctx echo.Context, attachment AttachmentID, params GetAttachmentThumbnailParams) error {
+	var request GetAttachmentThumbnailRequestObject
+
+	request.Attachment = attachment
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetAttachmentThumbnail(ctx.Request().Context(), request.(GetAttachmentThumbnailRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetAttachmentThumbnail")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetAttachmentThumbnailResponseObject); ok {
+		return validResponse.VisitGetAttachmentThumbnailResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // ListConversations operation middleware
 func (sh *strictHandler) ListConversations(ctx echo.Context, params ListConversationsParams) error {
 	var request ListConversationsRequestObject
@@ -1961,6 +2928,54 @@ func (sh *strictHandler) GetConversation(ctx echo.Context, id ConversationID) er
 		return err
 	} else if validResponse, ok := response.(GetConversationResponseObject); ok {
 		return validResponse.VisitGetConversationResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// BeginAttachment operation middleware
+func (sh *strictHandler) BeginAttachment(ctx echo.Context, id ConversationID) error {
+	var request BeginAttachmentRequestObject
+
+	request.Id = id
+
+	var body BeginAttachmentJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.BeginAttachment(ctx.Request().Context(), request.(BeginAttachmentRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "BeginAttachment")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(BeginAttachmentResponseObject); ok {
+		return validResponse.VisitBeginAttachmentResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

@@ -23,6 +23,7 @@ const (
 	widgetFile    = "widget.js"
 	widgetTexts   = "widget-zh.json" // what the widget says to those who do not speak English
 	tunnelFile    = "tunnel.js"      // what the widget loads where there can be no WebSocket
+	filesFile     = "files.js"       // what the widget loads when it is opened, for attachments
 	agentFolder   = "agent/"
 	agentIndex    = "agent/index.html"
 	notBuiltFile  = "make-run.html"
@@ -131,7 +132,7 @@ func (s *Server) routePages(p *pages) {
 		return c.Redirect(http.StatusMovedPermanently, "/agent/")
 	}))
 	s.public.Match(methods, "/agent/*", p.whenBuilt(p.serveAgent))
-	for _, name := range []string{widgetFile, widgetTexts, tunnelFile} {
+	for _, name := range []string{widgetFile, widgetTexts, tunnelFile, filesFile} {
 		s.public.Match(methods, "/"+name, p.whenBuilt(p.serveScript(name)))
 	}
 }

@@ -22,6 +22,7 @@ func built() fs.FS {
 	file := func(text string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(text)} }
 	return fstest.MapFS{
 		"tunnel.js":              file("// tunnel"),
+		"files.js":               file("// files"),
 		"widget.js":              file("// widget\n" + strings.Repeat("let a = 1;\n", 500)),
 		"widget-zh.json":         file(`{"open": "打开"}`),
 		"agent/index.html":       file("<!doctype html><title>agent</title>"),
@@ -55,6 +56,7 @@ func TestBuiltPages(t *testing.T) {
 		"/agent/%2e%2e/secret.txt":      {404, "application/problem+json", "no-store", ""},
 		"/secret.txt":                   {404, "application/problem+json", "no-store", ""},
 		"/tunnel.js":                    {200, "text/javascript; charset=utf-8", "public, max-age=300", "// tunnel"},
+		"/files.js":                     {200, "text/javascript; charset=utf-8", "public, max-age=300", "// files"},
 		"/widget.js":                    {200, "text/javascript; charset=utf-8", "public, max-age=300", "// widget"},
 		"/widget-zh.json":               {200, "application/json", "public, max-age=300", "打开"},
 		"/make-run.html":                {404, "application/problem+json", "no-store", ""},

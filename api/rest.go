@@ -24,6 +24,8 @@ func (s *Server) routeREST() {
 	caller := []echo.MiddlewareFunc{s.readCaller}
 	signedIn := []echo.MiddlewareFunc{s.readCaller, s.authenticate}
 	publishes := []echo.MiddlewareFunc{s.readCaller, s.authenticate, s.keepPace}
+	moves := []echo.MiddlewareFunc{s.readCaller, s.authenticate, s.keepPace, bePatient}
+	serves := []echo.MiddlewareFunc{s.readCaller, s.authenticateFile, bePatient}
 	RegisterHandlersWithOptions(s.public, NewStrictHandler(rest{s}, nil), RegisterHandlersOptions{
 		OperationMiddlewares: map[string][]echo.MiddlewareFunc{
 			"createVisitorSession": caller,
@@ -42,6 +44,15 @@ func (s *Server) routeREST() {
 			"listNotes":            signedIn,
 			"postMessage":          publishes,
 			"search":               signedIn,
+			"beginAttachment":      publishes,
+			"getAttachment":        signedIn,
+			"headAttachment":       signedIn,
+			"discardAttachment":    publishes,
+			"addToAttachment":      moves,
+			"completeAttachment":   moves,
+			"getAttachmentFile":    serves,
+
+			"getAttachmentThumbnail": serves,
 		},
 	})
 	s.routeMQTT()
@@ -63,8 +74,10 @@ func (s *Server) routeMQTT() {
 type caller struct {
 	identity parley.Identity
 	signedIn bool
+	token    string // of who is signed in by one
 	origin   string // empty if the page is ours, or there is none
 	ip       string
+	request  *http.Request
 }
 
 type callerKey struct{}
@@ -90,7 +103,7 @@ func errNoToken() error {
 
 func (s *Server) readCaller(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		who := caller{ip: c.RealIP()}
+		who := caller{ip: c.RealIP(), request: c.Request()}
 		if !sameOrigin(c.Request()) {
 			who.origin = c.Request().Header.Get("Origin")
 		}
@@ -115,7 +128,7 @@ func (s *Server) authenticate(next echo.HandlerFunc) echo.HandlerFunc {
 			return fmt.Errorf("verify token: %w", err)
 		}
 		who := callerOf(c.Request().Context())
-		who.identity, who.signedIn = identity, true
+		who.identity, who.signedIn, who.token = identity, true, token
 		setCaller(c, who)
 		return next(c)
 	}

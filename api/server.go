@@ -32,7 +32,7 @@ func (s *Server) newEcho() *echo.Echo {
 		middleware.RecoverWithConfig(middleware.RecoverConfig{LogErrorFunc: describePanic}),
 		securityHeaders,
 		s.cors,
-		middleware.BodyLimit(maxBody),
+		middleware.BodyLimitWithConfig(middleware.BodyLimitConfig{Skipper: takesPiece, Limit: maxBody}),
 		s.limitTime,
 	)
 	return e
@@ -155,11 +155,11 @@ func (s *Server) cors(next echo.HandlerFunc) echo.HandlerFunc {
 			}
 			if allowed != "" {
 				h.Set("Access-Control-Allow-Origin", allowed)
-				h.Set("Access-Control-Expose-Headers", "Retry-After, X-Request-Id")
+				h.Set("Access-Control-Expose-Headers", "Retry-After, Upload-Length, Upload-Offset, X-Request-Id")
 			}
 			if allowed != "" && preflight {
-				h.Set("Access-Control-Allow-Methods", "GET, POST")
-				h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type")
+				h.Set("Access-Control-Allow-Methods", "GET, HEAD, POST, PATCH, DELETE")
+				h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, Range, Upload-Offset")
 				h.Set("Access-Control-Max-Age", "7200")
 			}
 		}
@@ -198,7 +198,7 @@ func sameOrigin(r *http.Request) bool {
 // limitTime ends what a request waits for that is not there to last.
 func (s *Server) limitTime(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		if lasting(c.Path()) {
+		if lasting(c.Path()) || movesBytes(c) {
 			return next(c)
 		}
 		untimed := c.Request()

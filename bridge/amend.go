@@ -22,7 +22,7 @@ func (b *Bridge) amend(ctx context.Context, who parley.Identity, conversation st
 		if err != nil {
 			return parley.Appended{}, fmt.Errorf("read conversation: %w", err)
 		}
-		refusal, err := b.refuseAmendment(ctx, who, c, stream, &entries[0])
+		target, refusal, err := b.refuseAmendment(ctx, who, c, stream, &entries[0])
 		if err != nil {
 			return parley.Appended{}, err
 		}
@@ -30,6 +30,9 @@ func (b *Bridge) amend(ctx context.Context, who parley.Identity, conversation st
 			return one(b.refuseAll(ctx, c, entries, refusal))
 		}
 		if refusal == nil { // a conditional append finds out by itself that a decision was stale
+			if err := b.deleting(ctx, d.Type, target); err != nil {
+				return parley.Appended{}, err
+			}
 			crash.At(crash.Decided)
 			answers, err := b.store.Append(ctx, stream, entries, c.Control)
 			if err != nil {
@@ -51,12 +54,15 @@ func (b *Bridge) amend(ctx context.Context, who parley.Identity, conversation st
 // amendNote records an edit or a delete of an internal note about c; see Note.
 func (b *Bridge) amendNote(ctx context.Context, who parley.Identity, c parley.Conversation, d parley.Draft) (parley.Appended, error) {
 	entries := []parley.Entry{b.entry(who, d)}
-	refusal, err := b.refuseAmendment(ctx, who, c, c.Notes(), &entries[0])
+	target, refusal, err := b.refuseAmendment(ctx, who, c, c.Notes(), &entries[0])
 	if err != nil {
 		return parley.Appended{}, err
 	}
 	if refusal != nil {
 		return one(b.refuseNotes(ctx, c, entries, refusal))
+	}
+	if err := b.deleting(ctx, d.Type, target); err != nil {
+		return parley.Appended{}, err
 	}
 	answers, err := b.store.Append(ctx, c.Notes(), entries, parley.ExpectAny)
 	if err != nil {
@@ -71,18 +77,28 @@ func (b *Bridge) amended(ctx context.Context, a parley.Appended) (parley.Appende
 		if err := b.follower.barrier(ctx); err != nil {
 			return parley.Appended{}, fmt.Errorf("wait for the log: %w", err)
 		}
+		b.released()
 	}
 	b.count([]parley.Appended{a})
 	return a, nil
 }
 
-// refuseAmendment returns why who may not do what e says, or nil.
-func (b *Bridge) refuseAmendment(ctx context.Context, who parley.Identity, c parley.Conversation, stream parley.Stream, e *parley.Entry) (*parley.Error, error) {
+// deleting prepares that a message is deleted, if it is.
+func (b *Bridge) deleting(ctx context.Context, kind parley.EntryType, target *parley.Entry) error {
+	if kind != parley.EntryDelete {
+		return nil
+	}
+	return b.doom(ctx, target)
+}
+
+// refuseAmendment returns what e is about, and why who may not do what e says, or
+// nil.
+func (b *Bridge) refuseAmendment(ctx context.Context, who parley.Identity, c parley.Conversation, stream parley.Stream, e *parley.Entry) (*parley.Entry, *parley.Error, error) {
 	a := parley.Amendment{Kind: e.Type, Note: stream.Kind() == parley.TopicNotes}
 	if seq, ok := e.Target(); ok && c.Exists() {
 		found, err := b.store.Read(ctx, stream, seq-1, 1)
 		if err != nil {
-			return nil, fmt.Errorf("read the message: %w", err)
+			return nil, nil, fmt.Errorf("read the message: %w", err)
 		}
 		if len(found) > 0 {
 			a.Target = &found[0]
@@ -90,9 +106,9 @@ func (b *Bridge) refuseAmendment(ctx context.Context, who parley.Identity, c par
 		}
 	}
 	if err := who.MayAmend(a, c, b.editTimes); err != nil {
-		return parley.ErrorOf(err), nil
+		return a.Target, parley.ErrorOf(err), nil
 	}
-	return nil, nil
+	return a.Target, nil, nil
 }
 
 func one(answers []parley.Appended, err error) (parley.Appended, error) {
@@ -102,11 +118,11 @@ func one(answers []parley.Appended, err error) (parley.Appended, error) {
 	return answers[0], nil
 }
 
-// messages returns how many of drafts come before the first edit or delete, most
-// at the most.
+// messages returns how many of drafts come before the first edit or delete, or the
+// first message with attachments, most at the most.
 func messages(drafts []parley.Draft, most int) int {
 	n := 0
-	for n < len(drafts) && n < most && !drafts[n].Type.Amends() {
+	for n < len(drafts) && n < most && !drafts[n].Type.Amends() && parley.AttachmentsOf(drafts[n].Body) == nil {
 		n++
 	}
 	return n

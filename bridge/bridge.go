@@ -56,6 +56,10 @@ type Options struct {
 	// EditTimes is how long messages may be edited and deleted by their authors;
 	// nil means parley.DefaultEditTimes.
 	EditTimes *parley.EditTimes
+
+	// Released is called when attachments may have lost their message, so that somebody
+	// removes their bytes. It must not block. Nil calls nobody.
+	Released func()
 }
 
 func (o Options) withDefaults() Options {
@@ -74,6 +78,9 @@ func (o Options) withDefaults() Options {
 	if o.EditTimes == nil {
 		times := parley.DefaultEditTimes()
 		o.EditTimes = &times
+	}
+	if o.Released == nil {
+		o.Released = func() {}
 	}
 	return o
 }
@@ -105,6 +112,7 @@ type Bridge struct {
 
 	now       func() time.Time
 	editTimes parley.EditTimes
+	released  func()
 
 	openings  openings
 	tails     *tails
@@ -130,7 +138,7 @@ func New(ctx context.Context, store Store, o Options, observers ...Observer) (*B
 		return nil, fmt.Errorf("read draft digest key: %w", err)
 	}
 	b := &Bridge{
-		store: store, log: o.Logger, digest: newDigester(key), now: o.Now, editTimes: *o.EditTimes,
+		store: store, log: o.Logger, digest: newDigester(key), now: o.Now, editTimes: *o.EditTimes, released: o.Released,
 		openings: newOpenings(o.Now, o.NewConversations),
 		fading:   make(chan struct{}),
 	}

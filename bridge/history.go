@@ -107,6 +107,9 @@ func (b *Bridge) CutHistory(ctx context.Context, stream parley.Stream, first int
 	if kind := stream.Kind(); kind != parley.TopicMessages && kind != parley.TopicNotes {
 		return 0, parley.Errorf(parley.CodeInvalid, "only messages and notes have a history that can be cut")
 	}
+	if err := b.doomBefore(ctx, stream, first); err != nil {
+		return 0, err
+	}
 	first, err := b.store.Cut(ctx, stream, first)
 	if err != nil {
 		return 0, err
@@ -114,5 +117,6 @@ func (b *Bridge) CutHistory(ctx context.Context, stream parley.Stream, first int
 	if err := b.follower.cutAt(ctx, stream, first); err != nil {
 		return 0, fmt.Errorf("tell of the cut: %w", err)
 	}
+	b.released()
 	return first, nil
 }

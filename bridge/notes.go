@@ -23,13 +23,13 @@ func (b *Bridge) Note(ctx context.Context, who parley.Identity, conversation str
 	for len(drafts) > 0 {
 		n := messages(drafts, MaxAppend)
 		if n == 0 {
-			a, err := b.amendNote(ctx, who, c, drafts[0])
+			a, err := b.noteOne(ctx, who, c, drafts[0])
 			if err != nil {
 				return nil, err
 			}
 			answers, drafts = append(answers, a), drafts[1:]
 		} else {
-			part, err := b.notePart(ctx, who, c, drafts[:n])
+			part, err := b.notePart(ctx, who, c, b.entries(who, drafts[:n]))
 			if err != nil {
 				return nil, err
 			}
@@ -42,11 +42,20 @@ func (b *Bridge) Note(ctx context.Context, who parley.Identity, conversation str
 	return answers, nil
 }
 
-func (b *Bridge) notePart(ctx context.Context, who parley.Identity, c parley.Conversation, drafts []parley.Draft) ([]parley.Appended, error) {
-	entries := make([]parley.Entry, len(drafts))
-	for i, d := range drafts {
-		entries[i] = b.entry(who, d)
+// noteOne records an edit, a delete, or a note with attachments.
+func (b *Bridge) noteOne(ctx context.Context, who parley.Identity, c parley.Conversation, d parley.Draft) (parley.Appended, error) {
+	if d.Type.Amends() {
+		return b.amendNote(ctx, who, c, d)
 	}
+	if err := who.MayIn(parley.ActionNote, c); err != nil {
+		return one(b.refuseNotes(ctx, c, b.entries(who, []parley.Draft{d}), parley.ErrorOf(err)))
+	}
+	return b.recordAttached(ctx, who, c.Notes(), d, func(e parley.Entry) (parley.Appended, error) {
+		return one(b.notePart(ctx, who, c, []parley.Entry{e}))
+	})
+}
+
+func (b *Bridge) notePart(ctx context.Context, who parley.Identity, c parley.Conversation, entries []parley.Entry) ([]parley.Appended, error) {
 	if err := who.MayIn(parley.ActionNote, c); err != nil {
 		return b.refuseNotes(ctx, c, entries, parley.ErrorOf(err))
 	}

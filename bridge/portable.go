@@ -68,12 +68,13 @@ const (
 	RowCursor       RowKind = "cursor"       // KeptCursor
 	RowRegister     RowKind = "register"     // UserRegister
 	RowConversation RowKind = "conversation" // parley.Conversation, and rows of notes
+	RowAttachment   RowKind = "attachment"   // parley.Attachment; their bytes are elsewhere
 	RowNumber       RowKind = "number"       // Number
 )
 
 // RowKinds returns all kinds, in the order in which they are copied.
 func RowKinds() []RowKind {
-	return []RowKind{RowSecret, RowSite, RowAccount, RowRevocation, RowSession, RowCursor, RowRegister, RowConversation, RowNumber}
+	return []RowKind{RowSecret, RowSite, RowAccount, RowRevocation, RowSession, RowCursor, RowRegister, RowConversation, RowAttachment, RowNumber}
 }
 
 // Row is what a store keeps beside its streams.

@@ -32,13 +32,13 @@ func (b *Bridge) Record(ctx context.Context, who parley.Identity, conversation s
 	for len(drafts) > 0 {
 		n := messages(drafts, MaxAppend-1) // room for the control entry in front
 		if n == 0 {
-			a, err := b.amend(ctx, who, conversation, drafts[0])
+			a, err := b.recordOne(ctx, who, conversation, drafts[0])
 			if err != nil {
 				return nil, err
 			}
 			answers, drafts = append(answers, a), drafts[1:]
 		} else {
-			part, err := b.recordPart(ctx, who, conversation, drafts[:n])
+			part, err := b.recordPart(ctx, who, conversation, b.entries(who, drafts[:n]))
 			if err != nil {
 				return nil, err
 			}
@@ -51,11 +51,17 @@ func (b *Bridge) Record(ctx context.Context, who parley.Identity, conversation s
 	return answers, nil
 }
 
-func (b *Bridge) recordPart(ctx context.Context, who parley.Identity, conversation string, drafts []parley.Draft) ([]parley.Appended, error) {
-	entries := make([]parley.Entry, len(drafts))
-	for i, d := range drafts {
-		entries[i] = b.entry(who, d)
+// recordOne records an edit, a delete, or a message with attachments.
+func (b *Bridge) recordOne(ctx context.Context, who parley.Identity, conversation string, d parley.Draft) (parley.Appended, error) {
+	if d.Type.Amends() {
+		return b.amend(ctx, who, conversation, d)
 	}
+	return b.recordAttached(ctx, who, parley.MessagesOf(who.Site, conversation), d, func(e parley.Entry) (parley.Appended, error) {
+		return one(b.recordPart(ctx, who, conversation, []parley.Entry{e}))
+	})
+}
+
+func (b *Bridge) recordPart(ctx context.Context, who parley.Identity, conversation string, entries []parley.Entry) ([]parley.Appended, error) {
 	stream := parley.MessagesOf(who.Site, conversation)
 	current := false // whether the fold is known to hold all that was acknowledged
 	for range maxDecisions {
@@ -201,6 +207,14 @@ func (b *Bridge) refuseAll(ctx context.Context, c parley.Conversation, entries [
 	}
 	b.count(answers)
 	return answers, nil
+}
+
+func (b *Bridge) entries(who parley.Identity, drafts []parley.Draft) []parley.Entry {
+	entries := make([]parley.Entry, len(drafts))
+	for i, d := range drafts {
+		entries[i] = b.entry(who, d)
+	}
+	return entries
 }
 
 func (b *Bridge) entry(who parley.Identity, d parley.Draft) parley.Entry {

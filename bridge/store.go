@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"context"
+	"errors"
 
 	"github.com/parley-chat/parley"
 )
@@ -137,6 +138,46 @@ type Store interface {
 	// keep hashes), and one that is gone or changed since: whoever asks looks at
 	// the text. When ctx ends, so does the search, with its error.
 	FindDocuments(ctx context.Context, q DocumentQuery) ([]Found, error)
+
+	// SaveAttachment writes what is known about an attachment if the one that is there
+	// has the version before a.Version; version 1 is written where there is none.
+	// Otherwise it fails with parley.ErrStale and changes nothing, unless what is there
+	// is exactly a. It is durable when it returns; an error leaves the outcome open, and
+	// the same may be saved again.
+	SaveAttachment(ctx context.Context, a parley.Attachment) error
+
+	// Attachment returns an attachment; the zero value, without an error, if there is
+	// none.
+	Attachment(ctx context.Context, site, id string) (parley.Attachment, error)
+
+	// Attachments returns attachments in the order of site and id.
+	Attachments(ctx context.Context, q AttachmentQuery) ([]parley.Attachment, error)
+
+	// DeleteAttachment removes an attachment. It is durable when it returns, and
+	// idempotent.
+	DeleteAttachment(ctx context.Context, site, id string) error
+}
+
+// AttachmentQuery selects attachments. A field left at its zero value does not
+// restrict, except that without States, or with an Uploader or a Conversation but no
+// Site, a query is an error.
+type AttachmentQuery struct {
+	States       []parley.AttachmentState
+	Site         string
+	Uploader     string
+	Conversation string
+	ChangedTo    int64 // only those whose ChangedAt is that time or earlier
+	AfterSite    string
+	AfterID      string // only what comes behind that one, which is the last of the page before
+	Limit        int    // 0 means no limit
+}
+
+// Check returns what is wrong with q, or nil.
+func (q AttachmentQuery) Check() error {
+	if len(q.States) == 0 || q.Site == "" && q.Uploader+q.Conversation != "" {
+		return errors.New("a query of attachments needs states, and a site with a user or a conversation")
+	}
+	return nil
 }
 
 // MaxAppend bounds the entries of one Append.

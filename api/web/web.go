@@ -12,8 +12,8 @@ import (
 //go:embed all:dist
 var dist embed.FS
 
-// Files returns the web files: widget.js and tunnel.js, agent/index.html with what it needs
-// beside it, and make-run.html for when those are not built yet.
+// Files returns the web files: widget.js, tunnel.js and files.js, agent/index.html with what it
+// needs beside it, and make-run.html for when those are not built yet.
 func Files() fs.FS {
 	files, err := fs.Sub(dist, "dist")
 	if err != nil {

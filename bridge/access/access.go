@@ -78,6 +78,7 @@ type Access struct {
 	store     Store
 	options   Options
 	tokens    *tokens
+	linkKey   []byte
 	passwords *passwords
 	failures  *failureLimiter
 	newcomers newcomers
@@ -103,6 +104,10 @@ func New(ctx context.Context, store Store, options Options) (*Access, error) {
 	if len(seed) != ed25519.SeedSize {
 		return nil, fmt.Errorf("the token signing key has %d bytes, want %d", len(seed), ed25519.SeedSize)
 	}
+	links, err := store.Secret(ctx, linkKey, 32)
+	if err != nil {
+		return nil, fmt.Errorf("read the link signing key: %w", err)
+	}
 	revocations, err := store.Revocations(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("read revocations: %w", err)
@@ -113,6 +118,7 @@ func New(ctx context.Context, store Store, options Options) (*Access, error) {
 		revoked:   newRevoked(revocations),
 		options:   options,
 		tokens:    newTokens(ed25519.NewKeyFromSeed(seed), options.Now),
+		linkKey:   links,
 		passwords: newPasswords(),
 		failures:  newFailureLimiter(options.Now),
 	}, nil

@@ -19,6 +19,7 @@ type collections struct {
 	readers, cuts, documents     *driver.Collection
 	sessions, cursors            *driver.Collection
 	sites, accounts, revocations *driver.Collection
+	attachments                  *driver.Collection
 }
 
 func collectionsOf(db *driver.Database) collections {
@@ -30,6 +31,7 @@ func collectionsOf(db *driver.Database) collections {
 		readers: db.Collection("readers"), cuts: db.Collection("cuts"), documents: db.Collection("documents"),
 		sessions: db.Collection("sessions"), cursors: db.Collection("cursors"),
 		sites: db.Collection("sites"), accounts: db.Collection("accounts"), revocations: db.Collection("revocations"),
+		attachments: db.Collection("attachments"),
 	}
 }
 
@@ -72,6 +74,9 @@ func (c collections) indexes() []index {
 		{c.documents, "entry", up("stream", "seq"), false, false},
 		{c.registers, "user", up("site", "user", "-version"), false, false},
 		{c.sessions, "ends", up("ends"), false, false},
+		{c.attachments, "uploader", up("site", "uploader", "state"), false, false},
+		{c.attachments, "conversation", up("site", "conversation"), false, false},
+		{c.attachments, "state", up("state", "changed"), false, false},
 		{c.sites, "key", up("key"), true, true},
 		{c.accounts, "email", up("site", "email"), true, true},
 	}

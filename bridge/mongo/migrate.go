@@ -22,11 +22,15 @@ type migration func(ctx context.Context, s *Store) error
 // has been released is never edited; a change is a new step at the end, and a
 // database from before it is kept for the tests: see cmd/parley/testdata/kept. New
 // collections and indexes need none, unless an older Parley would do harm to them.
-func migrations() []migration { return []migration{toSealed} }
+func migrations() []migration { return []migration{toSealed, toAttachments} }
 
 // toSealed has nothing to change. But sites may be sealed since (see bridge/seal), and
 // an older Parley would show ciphertexts, and write plain texts beside them.
 func toSealed(context.Context, *Store) error { return nil }
+
+// toAttachments has nothing to change. But an older Parley, which knows no files,
+// would delete messages and leave theirs behind.
+func toAttachments(context.Context, *Store) error { return nil }
 
 // SchemaVersion is the version that this package makes of any older one.
 func SchemaVersion() int { return newestSchema(migrations()) }

@@ -86,7 +86,8 @@ func (s *Store) kinds() map[bridge.RowKind]kind {
 				return d.conversation(), []string{d.Site, d.Name}
 			},
 			func(v *parley.Conversation) (string, any) { d := conversationDocOf(v); return d.ID, d }),
-		bridge.RowNumber: {s.listNumbers, s.putNumbers},
+		bridge.RowAttachment: {s.listAttachments, s.putAttachments},
+		bridge.RowNumber:     {s.listNumbers, s.putNumbers},
 	}
 }
 

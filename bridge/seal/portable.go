@@ -58,6 +58,12 @@ func (p sealing) Rows(ctx context.Context, kind bridge.RowKind, after string, li
 					k.sealRegister(r, k.newest.repeatable)
 				}
 			})
+		case bridge.RowAttachment:
+			err = resealed(&rows[i], func(a *parley.Attachment) {
+				if k := p.seal.site(a.Site); k != nil && !isSealed([]byte(a.Name)) {
+					k.sealAttachment(a, k.newest.repeatable)
+				}
+			})
 		}
 		if err != nil {
 			return nil, fmt.Errorf("seal a row of %s: %w", kind, err)

@@ -135,8 +135,8 @@ func (s *Store) Stats() Stats {
 
 // SealSite makes everything that is written for a site from now on sealed. It is
 // idempotent, and cannot be undone. What was written before stays as it is, see Count,
-// but for what lists show of conversations, and the search index: that is to be filled
-// again by the next bridge.New. No bridge may be open on the store, nor another server.
+// but for what lists show of conversations and the names of attachments, and the search
+// index: that is to be filled again by the next bridge.New. No bridge may be open on the store, nor another server.
 func (s *Store) SealSite(ctx context.Context, name string) error {
 	if !parley.ValidID(name) {
 		return parley.Errorf(parley.CodeInvalid, "%q is not the id of a site", name)
@@ -145,6 +145,9 @@ func (s *Store) SealSite(ctx context.Context, name string) error {
 		return err
 	}
 	if err := s.sealRows(ctx, name); err != nil {
+		return err
+	}
+	if err := s.sealAttachments(ctx, name); err != nil {
 		return err
 	}
 	if err := s.inner.SaveDocuments(ctx, nil, 0); err != nil {

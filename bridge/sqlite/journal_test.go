@@ -126,7 +126,7 @@ func TestOldFolder(t *testing.T) {
 		ALTER TABLE entries DROP COLUMN sum; ALTER TABLE streams DROP COLUMN sum;
 		DROP INDEX conversations_visitor_changed; DROP INDEX conversations_assignee_changed; DROP INDEX conversations_status_changed;
 		ALTER TABLE conversations DROP COLUMN changed_at; ALTER TABLE conversations DROP COLUMN agent_read;
-		ALTER TABLE conversations DROP COLUMN marks; DROP TABLE registers; DROP TABLE revocations; DROP TABLE document_terms; DROP TABLE documents;
+		ALTER TABLE conversations DROP COLUMN marks; DROP TABLE registers; DROP TABLE revocations; DROP TABLE document_terms; DROP TABLE documents; DROP TABLE attachments;
 		DELETE FROM meta WHERE key LIKE 'journal%'; PRAGMA user_version = 2`)
 	unseal(t, dir)
 

@@ -87,6 +87,7 @@ func tables() map[bridge.RowKind]table {
 		bridge.RowCursor:       {`cursors`, `device, stream`, `device, stream, epoch, seq`, scanCursor, putAs(putCursor)},
 		bridge.RowRegister:     {`registers`, `site, user, key`, `site, user, key, value, version`, scanRegister, putAs(putRegister)},
 		bridge.RowConversation: {`conversations`, `site, id`, conversationColumns, scanRow, putAs((*writer).saveConversation)},
+		bridge.RowAttachment:   {`attachments`, `site, id`, `value`, scanAttachmentRow, putAs(putAttachment)},
 		bridge.RowNumber:       {numbers, `name`, `name, value`, scanNumber, putAs(putNumber)},
 	}
 }

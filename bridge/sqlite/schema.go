@@ -15,8 +15,28 @@ func migrations() []migration {
 		{statements: schema7},
 		{statements: schema8},
 		{statements: schema9},
+		{statements: schema10},
 	}
 }
+
+// schema10 brings attachments. The columns beside value are those of it that are asked
+// for.
+const schema10 = `
+CREATE TABLE attachments (
+	site         TEXT NOT NULL,
+	id           TEXT NOT NULL,
+	conversation TEXT NOT NULL,
+	uploader     TEXT NOT NULL,
+	state        TEXT NOT NULL,
+	changed_at   INTEGER NOT NULL, -- Unix milliseconds
+	version      INTEGER NOT NULL,
+	value        BLOB NOT NULL,    -- JSON
+	PRIMARY KEY (site, id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX attachments_uploader     ON attachments (site, uploader) WHERE state IN ('taking', 'ready');
+CREATE INDEX attachments_conversation ON attachments (site, conversation);
+CREATE INDEX attachments_unsent       ON attachments (state, changed_at) WHERE state <> 'sent';
+`
 
 // schema9 changes no table. Since then sites may be sealed (see bridge/seal), and a
 // Parley that knows nothing of that would show ciphertexts, and write plain texts

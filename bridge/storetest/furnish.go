@@ -71,6 +71,8 @@ func Furnish(t *testing.T, s Rest, long, devices int) {
 	must(s.Revoke(ctx, parley.Revocation{Site: "ste_a", User: "vis_1", Device: "dev_2", Before: 7}))
 	_, err = s.Secret(ctx, "token", 32)
 	must(err)
+	must(s.SaveAttachment(ctx, attachment("att_1")))
+	must(s.SaveAttachment(ctx, attachment("att_2")))
 }
 
 func furnishSessions(t *testing.T, s Rest, devices int) {

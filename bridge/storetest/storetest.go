@@ -44,6 +44,7 @@ func Run(t *testing.T, open func(t *testing.T, dir string) bridge.Store, options
 	t.Run("watch", s.testWatch)
 	t.Run("reopen", s.testReopen)
 	t.Run("conversations", s.testConversations)
+	t.Run("attachments", s.testAttachments)
 	t.Run("search", s.testSearch)
 	t.Run("model", s.testModel)
 }

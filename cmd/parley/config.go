@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/caarlos0/env/v11"
@@ -15,7 +17,11 @@ import (
 
 	"github.com/parley-chat/parley"
 	"github.com/parley-chat/parley/bridge/access"
+	"github.com/parley-chat/parley/bridge/attachment"
+	"github.com/parley-chat/parley/bridge/clamd"
+	"github.com/parley-chat/parley/bridge/s3"
 	"github.com/parley-chat/parley/broker"
+	"github.com/parley-chat/parley/internal/clock"
 )
 
 // config is every setting of the server. Each can be given as an environment
@@ -61,6 +67,19 @@ type config struct {
 	AddressConnectLimit int `env:"PARLEY_CONNECT_LIMIT_ADDRESS"` // MQTT connects from one address, in a minute, a failed one counting for 20; the same
 	MaxPending          int `env:"PARLEY_MAX_PENDING"`           // connections that have not logged in; 0: 10,000, or half of the files that may be open
 
+	// Where files are kept that people send: a folder, s3://BUCKET/PREFIX?endpoint=https://HOST&region=NAME, or "off". Without it,
+	// the folder attachments in that of the embedded store; with a MongoDB-compatible server nowhere. Several servers on one
+	// store need one folder, or S3, which needs room for the largest file in the folder for temporary files.
+	Attachments       string        `env:"PARLEY_ATTACHMENTS"`
+	S3KeyID           string        `env:"PARLEY_S3_KEY_ID"`
+	S3Secret          string        `env:"PARLEY_S3_SECRET"`
+	S3SecretFile      string        `env:"PARLEY_S3_SECRET_FILE"`     // a file that has it
+	AttachmentSize    int64         `env:"PARLEY_ATTACHMENT_SIZE"`    // bytes of one file at most; a user has four times that under way
+	AttachmentLimit   int           `env:"PARLEY_ATTACHMENT_LIMIT"`   // uploads begun by one user, in 10 minutes; more are refused; -1: no limit
+	AttachmentReserve int64         `env:"PARLEY_ATTACHMENT_RESERVE"` // bytes of the disk that files leave to messages (Linux)
+	Clamd             string        `env:"PARLEY_CLAMD"`              // virus scanner, tcp:HOST:PORT or unix:PATH; without it nothing is scanned
+	ClamdTime         time.Duration `env:"PARLEY_CLAMD_TIMEOUT"`      // for one file; what is not scanned by then is not taken
+
 	DemoSite    bool     `env:"PARLEY_DEMO_SITE"`    // make the demo site with its two agents; loopback only
 	DemoOrigins []string `env:"PARLEY_DEMO_ORIGINS"` // web origins of that site
 }
@@ -74,6 +93,7 @@ func defaultConfig() config {
 		PublishLimit: broker.PublishLimit, AddressPublishLimit: broker.AddressPublishLimit,
 		ConnectLimit: broker.ConnectLimit, AddressConnectLimit: broker.AddressConnectLimit,
 		EditVisitor: times.Visitor, EditStaff: times.Staff,
+		AttachmentSize: attachment.MaxSize, AttachmentLimit: attachment.Uploads, AttachmentReserve: 256 << 20, ClamdTime: 20 * time.Second,
 	}
 }
 
@@ -142,12 +162,13 @@ func (c *config) validate() error {
 	}
 	for name, limit := range map[string]int{
 		"PARLEY_NEW_VISITORS": c.NewVisitors, "PARLEY_PUBLISH_LIMIT": c.PublishLimit, "PARLEY_PUBLISH_LIMIT_ADDRESS": c.AddressPublishLimit,
-		"PARLEY_CONNECT_LIMIT": c.ConnectLimit, "PARLEY_CONNECT_LIMIT_ADDRESS": c.AddressConnectLimit,
+		"PARLEY_ATTACHMENT_LIMIT": c.AttachmentLimit, "PARLEY_CONNECT_LIMIT": c.ConnectLimit, "PARLEY_CONNECT_LIMIT_ADDRESS": c.AddressConnectLimit,
 	} {
 		if limit == 0 {
 			complain("%s: must be above 0, or -1 for no limit", name)
 		}
 	}
+	bad = append(bad, c.validateAttachments()...)
 	if _, err := c.proxies(); err != nil {
 		complain("PARLEY_TRUSTED_PROXIES: %v", err)
 	}
@@ -160,6 +181,63 @@ func (c *config) validate() error {
 		bad = append(bad, c.validateDemo()...)
 	}
 	return errors.Join(bad...)
+}
+
+func (c *config) validateAttachments() (bad []error) {
+	if c.AttachmentSize < 1 || c.AttachmentSize > 1<<30 {
+		bad = append(bad, errors.New("PARLEY_ATTACHMENT_SIZE: must be between 1 and 1073741824"))
+	}
+	if c.AttachmentReserve < 0 {
+		bad = append(bad, errors.New("PARLEY_ATTACHMENT_RESERVE: must not be below 0"))
+	}
+	if c.ClamdTime < time.Second || c.ClamdTime > 40*time.Second {
+		bad = append(bad, errors.New("PARLEY_CLAMD_TIMEOUT: must be between 1s and 40s"))
+	}
+	if s3.Is(c.Attachments) {
+		if _, err := c.bucket(""); err != nil {
+			bad = append(bad, err)
+		}
+	}
+	if c.Clamd != "" {
+		if _, err := clamd.New(c.Clamd, c.ClamdTime); err != nil {
+			bad = append(bad, fmt.Errorf("PARLEY_CLAMD: %w", err))
+		}
+	}
+	return bad
+}
+
+// bucket returns where files are kept if that is S3.
+func (c *config) bucket(owner string) (*s3.Bucket, error) {
+	secret := c.S3Secret
+	if c.S3SecretFile != "" {
+		if secret != "" {
+			return nil, errors.New("PARLEY_S3_SECRET and PARLEY_S3_SECRET_FILE: give one of them")
+		}
+		data, err := os.ReadFile(c.S3SecretFile)
+		if err != nil {
+			return nil, fmt.Errorf("PARLEY_S3_SECRET_FILE: %w", err)
+		}
+		secret = strings.TrimSpace(string(data))
+	}
+	if c.S3KeyID == "" || secret == "" {
+		return nil, errors.New("PARLEY_ATTACHMENTS is in S3: give PARLEY_S3_KEY_ID, and PARLEY_S3_SECRET or PARLEY_S3_SECRET_FILE")
+	}
+	b, err := s3.New(s3.Options{Place: c.Attachments, KeyID: c.S3KeyID, Secret: secret, Owner: owner, Now: clock.Now})
+	if err != nil {
+		return nil, fmt.Errorf("PARLEY_ATTACHMENTS: %w", err)
+	}
+	return b, nil
+}
+
+// attachmentFolder returns where files are kept, empty if nowhere.
+func (c *config) attachmentFolder(store location) string {
+	switch {
+	case c.Attachments == "off":
+		return ""
+	case c.Attachments == "" && store.folder != "":
+		return filepath.Join(store.folder, "attachments")
+	}
+	return c.Attachments
 }
 
 // validateDemo keeps the well-known password of the demo off the network.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"time"
 
 	"github.com/caarlos0/env/v11"
@@ -31,7 +32,8 @@ copy and start anew.
 
 Nothing in the store that is copied changes. After its server was killed its files
 may still have texts that were deleted; the copy has none of them. Delete the old
-store when the new one is in use.
+store when the new one is in use. Attachments stay where they are: what is known
+about them is copied, the files are not.
 
 A store is sqlite:FOLDER or mongodb://…; everybody on this machine sees a password
 given here: use --from-file and --to-file.`,
@@ -161,8 +163,19 @@ func (m *migration) copy(ctx context.Context, source sourceStore, to location, b
 	}
 	_, err = fmt.Fprintf(m.screen, `done: start the server with PARLEY_STORE=%s
 %s is as it was, with all that it had: its files may have texts that were deleted. Delete it when the new store is in use.
-`, to, source.side.at)
+%s`, to, source.side.at, whereFilesStay(source.side.at))
 	return err
+}
+
+// whereFilesStay tells what becomes of attachments: what is known about them is copied,
+// their bytes are not, and may be in the folder that is to be deleted.
+func whereFilesStay(from location) string {
+	if folder := (&config{}).attachmentFolder(from); folder != "" {
+		if _, err := os.Stat(folder); err == nil {
+			return fmt.Sprintf("Attachments are not copied. Theirs is the folder %s: move it to where it shall stay before you delete anything, and start the server with PARLEY_ATTACHMENTS= that place.\n", folder)
+		}
+	}
+	return "Attachments are not copied: they stay where PARLEY_ATTACHMENTS says, if it says something. Let it say the same from now on.\n"
 }
 
 // fill copies, compares and finishes. Its errors tell what to do.

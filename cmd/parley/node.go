@@ -14,6 +14,7 @@ import (
 	"github.com/parley-chat/parley/api"
 	"github.com/parley-chat/parley/bridge"
 	"github.com/parley-chat/parley/bridge/access"
+	"github.com/parley-chat/parley/bridge/attachment"
 	"github.com/parley-chat/parley/bridge/seal"
 	"github.com/parley-chat/parley/broker"
 	"github.com/parley-chat/parley/internal/clock"
@@ -31,6 +32,7 @@ type node struct {
 	bridge *bridge.Bridge
 	broker *broker.Broker
 	sites  *sites
+	keeper *attachment.Keeper // nil if the server takes no attachments
 
 	public, private    *http.Server
 	httpAddr, mqttAddr net.Addr
@@ -116,10 +118,13 @@ func (n *node) openRooms(ctx context.Context) error {
 		MaxPending: n.config.MaxPending, TunnelBeat: n.config.TunnelBeat,
 	})
 	times := parley.EditTimes{Visitor: n.config.EditVisitor, Staff: n.config.EditStaff}
-	if n.bridge, err = bridge.New(ctx, n.seal, bridge.Options{Logger: n.log, EditTimes: &times, Now: clock.Now}, n.broker); err != nil {
+	if n.bridge, err = bridge.New(ctx, n.seal, bridge.Options{Logger: n.log, EditTimes: &times, Now: clock.Now, Released: n.released}, n.broker); err != nil {
 		return err
 	}
 	n.onClose("bridge", func(context.Context) error { return n.bridge.Close() })
+	if err := n.openAttachments(); err != nil {
+		return err
+	}
 	if err := n.broker.Start(n.bridge); err != nil {
 		return err
 	}
@@ -151,8 +156,13 @@ func (n *node) serveHTTP(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	var attachments api.Attachments
+	if n.keeper != nil { // a nil pointer in an interface is not nil
+		attachments = n.keeper
+	}
 	server, err := api.New(api.Options{
-		Log: n.bridge, Access: n.access, Ready: n.bridge.Ready, MQTT: n.broker.Handler(), Now: clock.Now, TakePublish: n.broker.TakePublish,
+		Attachments: attachments,
+		Log:         n.bridge, Access: n.access, Ready: n.bridge.Ready, MQTT: n.broker.Handler(), Now: clock.Now, TakePublish: n.broker.TakePublish,
 		Origins: n.sites.origins, FrameAncestors: n.config.FrameAncestors, TrustedProxies: proxies,
 		Samples: n.samples(), Logger: n.log,
 	})

@@ -8,7 +8,20 @@ import (
 
 // samples turns the rooms' counters into what /metrics shows.
 func (n *node) samples() []func() []api.Sample {
-	return []func() []api.Sample{n.brokerSamples, n.bridgeSamples, n.stored, n.sealSamples, n.accessSamples}
+	return []func() []api.Sample{n.brokerSamples, n.bridgeSamples, n.stored, n.sealSamples, n.accessSamples, n.attachmentSamples}
+}
+
+func (n *node) attachmentSamples() []api.Sample {
+	if n.keeper == nil {
+		return nil
+	}
+	s := n.keeper.Stats()
+	return []api.Sample{
+		counter("attachments_taken", "Uploads completed.", s.Taken),
+		counter("attachments_refused", "Uploads refused because of what they are.", s.Refused),
+		counter("attachments_unscanned", "Examinations of uploads that failed for now, because of the scanner or the disk.", s.Unscanned),
+		counter("attachments_removed", "Attachments removed with their bytes.", s.Removed),
+	}
 }
 
 func counter(name, help string, value int64) api.Sample {

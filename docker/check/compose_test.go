@@ -29,6 +29,9 @@ func TestCompose(t *testing.T) {
 	if store := parley.Environment["PARLEY_STORE"]; store == nil || *store != "mongodb://parley:pppp@mongo:27017/parley?replicaSet=rs0" {
 		t.Error("parley does not find its store")
 	}
+	if files := parley.Environment["PARLEY_ATTACHMENTS"]; files == nil || !strings.HasPrefix(*files, "/data/") {
+		t.Error("files do not go to the volume")
+	}
 	if d := parley.DependsOn["mongo-init"]; d.Condition != types.ServiceConditionCompletedSuccessfully {
 		t.Errorf("parley starts before the replica set: %q", d.Condition)
 	}

@@ -39,6 +39,6 @@ export function shownOf(entries: readonly Entry[], own: readonly Outgoing[]): Sh
     const stored = changes.get(entry.seq);
     const newest = change && change.state !== "failed" && stored?.type !== "delete" ? change.draft : stored;
     if (entry.redacted || newest?.type === "delete") return { kind: "entry", entry: { ...entry, body: {}, redacted: true }, edited: false, change };
-    return { kind: "entry", entry: newest ? { ...entry, body: { text: newest.text } } : entry, edited: newest !== undefined, change };
+    return { kind: "entry", entry: newest ? { ...entry, body: { ...entry.body, text: newest.text } } : entry, edited: newest !== undefined, change };
   });
 }

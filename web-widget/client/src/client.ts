@@ -12,8 +12,8 @@ import { Marks } from "./marks";
 import type { Publish } from "./mqtt/codec";
 import type { Connection } from "./mqtt/connection";
 import { Outbox } from "./outbox";
-import { after, defaultFetch, defaultSocket, fromUtf8, utf8, type Fetch, type SocketConstructor } from "./platform";
-import { Rest } from "./rest";
+import { after, defaultFetch, defaultSocket, fromUtf8, utf8, type Fetch, type RequestOptions, type SocketConstructor } from "./platform";
+import { Rest, type Method } from "./rest";
 import { Sender } from "./sender";
 import { SessionKeeper, type Session, type SignIn } from "./session";
 import { decodeMark, decodeState, type State } from "./state";
@@ -215,14 +215,14 @@ export class Client {
   }
 
   /** Asks the REST API as ourselves, and decodes its answer; a refused token is renewed once. Throws a ParleyError. */
-  async call<T>(method: "GET" | "POST", path: string, decode: (value: unknown) => T, body?: object): Promise<T> {
-    const { token } = await this.#keeper.fresh();
+  async call<T>(method: Method, path: string, decode: (value: unknown) => T, body?: object, more?: Partial<RequestOptions>): Promise<T> {
+    const ask = ({ token }: Session): Promise<T> => this.#rest.call(method, path, decode, token, body, more);
+    const session = await this.#keeper.fresh();
     try {
-      return await this.#rest.call(method, path, decode, token, body);
+      return await ask(session);
     } catch (error) {
       if (errorOf(error).code !== "unauthenticated") throw error;
-      const renewed = await this.#keeper.another(token);
-      return this.#rest.call(method, path, decode, renewed.token, body);
+      return ask(await this.#keeper.another(session.token));
     }
   }
 

@@ -1,7 +1,7 @@
 import { Backoff } from "./backoff";
 import { isChange, shownOf, type Shown } from "./changes";
 import type { DraftType } from "./draft";
-import { decodePage, type Entry, type Page } from "./entry";
+import { decodePage, type Listed, type Entry, type Page } from "./entry";
 import { errorOf, type ParleyError } from "./errors";
 import { Events } from "./events";
 import { begin, emptyLog, fill, hasOlder, isBehind, learnHead, prepend, receive, type Log } from "./log";
@@ -96,9 +96,9 @@ export class Conversation {
     return this.#events.on("change", listener);
   }
 
-  /** Writes a message. It is in the outbox when this returns, and leaves when there is a connection. Throws a ParleyError if it is empty or too long. */
-  send(text: string): Outgoing {
-    return this.#put("text", text);
+  /** Writes a message, perhaps with files that have been uploaded to this conversation. It is in the outbox when this returns, and leaves when there is a connection. Throws a ParleyError if it is empty or too long. */
+  send(text: string, files?: readonly Listed[]): Outgoing {
+    return this.#put("text", text, 0, files);
   }
 
   /** Gives an own message other words. Throws a ParleyError like `send`; a refusal by the server shows at the message. */
@@ -175,11 +175,11 @@ export class Conversation {
     this.#released = true;
   }
 
-  #put(type: DraftType, text: string, target?: number): Outgoing {
+  #put(type: DraftType, text: string, target?: number, files?: readonly Listed[]): Outgoing {
     const { outbox } = this.#around;
     const before = outbox.rows(this.id);
-    const message = outbox.add(this.id, type, text, target);
-    for (const { draft } of before) if (draft.target === target) outbox.discard(draft.id); // failed, and not wanted any more
+    const message = outbox.add(this.id, type, text, target, files);
+    for (const { draft } of before) if (target && draft.target === target) outbox.discard(draft.id); // failed, and not wanted any more
     this.#around.kick();
     return message;
   }

@@ -1,5 +1,5 @@
 import { decodeCode, type Code } from "./errors";
-import { field, object, Undecodable, type JsonObject } from "./json";
+import { field, isObject, object, Undecodable, type JsonObject } from "./json";
 
 export type Role = "visitor" | "bot" | "agent" | "supervisor" | "admin" | "owner" | "system";
 
@@ -44,6 +44,43 @@ export function textOf(entry: Entry): string | undefined {
   const text = entry.body["text"];
   return entry.type === "text" && typeof text === "string" ? text : undefined;
 }
+
+/** A file that goes with a message, as it came: decodeAttached reads it. */
+export interface Listed {
+  readonly id?: unknown;
+  readonly name?: unknown;
+}
+
+/** A file that goes with a message. */
+export interface Attached {
+  readonly id: string;
+  readonly name: string;
+  /** Media type. */
+  readonly type: string;
+  /** In bytes. */
+  readonly size: number;
+  /** Of a picture as it is to be shown, in pixels; 0 of everything else. */
+  readonly width: number;
+  readonly height: number;
+  /** Whether there is a small picture of it. */
+  readonly thumbnail: boolean;
+}
+
+export function decodeAttached(value: unknown): Attached {
+  const from = object(value);
+  return {
+    id: field.text(from, "id"),
+    name: field.text(from, "name", ""),
+    type: field.text(from, "type", ""),
+    size: field.integer(from, "size", 0),
+    width: field.integer(from, "width", 0),
+    height: field.integer(from, "height", 0),
+    thumbnail: from["thumbnail"] === true,
+  };
+}
+
+/** The files of a message with this body. */
+export const attachedOf = ({ attachments }: JsonObject): Listed[] => (Array.isArray(attachments) ? attachments.filter(isObject) : []);
 
 /** One page of a stream, oldest first. */
 export interface Page {

@@ -4,7 +4,7 @@
 export { Client, type ClientEvents, type ClientOptions } from "./client";
 export { Conversation, type Item } from "./conversation";
 export { maxBodyBytes } from "./draft";
-export { textOf, type Entry, type Refusal } from "./entry";
+export { textOf, type Entry, type Listed, type Refusal } from "./entry";
 export { ParleyError, type Code } from "./errors";
 export { isObject, parseJson } from "./json";
 export type { ConnectionState, Ended, Fallback } from "./link";

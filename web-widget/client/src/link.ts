@@ -212,11 +212,11 @@ export class Link {
     try {
       const next = await this.#options.keeper.another(session.token);
       if (next.device !== session.device) return connection.close(); // the server has forgotten us
-      if (connection.room < 1) throw new ParleyError("unavailable", "no room for the token");
+      if (connection.room < 1) throw new ParleyError("unavailable", "no room");
       const ack = await connection.publish(deviceTopic("auth", next.site, next.user, next.device), utf8(JSON.stringify({ token: next.token })));
       if (!ack) return;
       if (ack.code < 0x80) return this.#renewInTime(next, connection);
-      this.#options.onError(new ParleyError("unauthenticated", "the renewed token is refused"));
+      this.#options.onError(new ParleyError("unauthenticated", "token refused"));
       connection.close();
     } catch (error) {
       this.#options.onError(errorOf(error));

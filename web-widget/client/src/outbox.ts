@@ -1,4 +1,5 @@
 import { draftJson, makeDraft, type Draft, type DraftType } from "./draft";
+import { attachedOf, type Listed } from "./entry";
 import { decodeCode, ParleyError, type Code } from "./errors";
 import { newId, validMessageId } from "./ids";
 import { field, object, parseJson } from "./json";
@@ -48,11 +49,11 @@ export class Outbox {
     }
   }
 
-  /** Puts a message, or a change of the one at `target`, at the end. Throws a ParleyError if its text is empty or too long. */
-  add(conversation: string, type: DraftType, text: string, target = 0): Outgoing {
+  /** Puts a message, or a change of the one at `target`, at the end. Throws a ParleyError as makeDraft does. */
+  add(conversation: string, type: DraftType, text: string, target = 0, files?: readonly Listed[]): Outgoing {
     const rows = this.rows();
     const order = Math.max(Date.now(), (rows.at(-1)?.order ?? 0) + 1);
-    const row: Outgoing = { conversation, draft: makeDraft(newId("msg_"), type, text, target), state: "queued", seq: 0, order };
+    const row: Outgoing = { conversation, draft: makeDraft(newId("msg_"), type, text, target, files), state: "queued", seq: 0, order };
     this.#keep(row);
     return row;
   }
@@ -104,9 +105,9 @@ export class Outbox {
   retry(id: string): void {
     const row = this.#held.get(id);
     if (row?.state !== "failed") return;
-    const { type, text, target } = row.draft;
+    const { type, text, target, attachments } = row.draft;
     this.#drop(row);
-    this.add(row.conversation, type, text, target);
+    this.add(row.conversation, type, text, target, attachments);
   }
 
   /** Gives a failed message up. */
@@ -142,7 +143,7 @@ function readRow(id: string, text = ""): Outgoing | undefined {
     const from = object(parseJson(text));
     const kept = object(parseJson(field.text(from, "draft")));
     const body = field.object(kept, "body");
-    const draft = makeDraft(id, field.oneOf(kept, "type", ["text", "edit", "delete"]), field.text(body, "text", ""), field.integer(body, "seq", 0));
+    const draft = makeDraft(id, field.oneOf(kept, "type", ["text", "edit", "delete"]), field.text(body, "text", ""), field.integer(body, "seq", 0), attachedOf(body));
     const row = { conversation: field.text(from, "conversation"), draft, seq: 0, order: field.integer(from, "order") };
     const code = from["code"];
     return code === undefined ? { ...row, state: "queued" } : { ...row, state: "failed", code: decodeCode(code) };

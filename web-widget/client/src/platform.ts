@@ -24,7 +24,7 @@ export interface Answer {
 export interface RequestOptions {
   method: string;
   headers: Record<string, string>;
-  body?: string;
+  body?: string | ArrayBuffer;
   cache?: "no-store";
   signal: AbortSignal;
 }

@@ -8,6 +8,8 @@ const signInPatience = 8_000;
 /** What the server gives to pages of every origin. */
 const forEverybody = "/widget.js";
 
+export type Method = "GET" | "POST" | "PATCH" | "DELETE";
+
 /** Calls the REST API of one server. */
 export class Rest {
   readonly #base: string;
@@ -22,10 +24,11 @@ export class Rest {
   /**
    * Sends a request, with a token unless it is empty, and hands the JSON answer to `decode`. Throws ParleyError,
    * whatever goes wrong; one that is "forbidden" and to be retried says that the
-   * server is up and does not answer pages of this origin.
+   * server is up and does not answer pages of this origin. `more` changes the
+   * request itself, for what is not JSON or has its own time.
    */
-  async call<T>(method: "GET" | "POST", path: string, decode: (value: unknown) => T, token: string, body?: object): Promise<T> {
-    const headers: Record<string, string> = { Accept: "application/json" };
+  async call<T>(method: Method, path: string, decode: (value: unknown) => T, token: string, body?: object, more?: Partial<RequestOptions>): Promise<T> {
+    const headers: Record<string, string> = { Accept: "application/json", ...more?.headers };
     if (token) headers["Authorization"] = `Bearer ${token}`;
     if (body) headers["Content-Type"] = "application/json";
     const { signal, stop } = deadline(token ? patience : signInPatience);
@@ -33,15 +36,16 @@ export class Rest {
     let text: string;
     try {
       const answer = await this.#fetch(this.#base + path, {
-        method,
-        headers,
         signal,
         ...(body && { body: JSON.stringify(body) }),
+        ...more,
+        method,
+        headers,
       });
       status = answer.status;
       text = await answer.text();
     } catch {
-      if (await this.#isUp(signal)) throw new ParleyError("forbidden", "this origin gets no answer", true);
+      if (await this.#isUp(more?.signal ?? signal)) throw new ParleyError("forbidden", "origin refused", true);
       throw new ParleyError("unavailable", "no answer");
     } finally {
       stop();
@@ -50,7 +54,7 @@ export class Rest {
     try {
       return decode(parseJson(text));
     } catch {
-      throw new ParleyError("internal", "unreadable answer");
+      throw new ParleyError("internal", "unreadable");
     }
   }
 

@@ -1,6 +1,6 @@
 import { isChange, type Shown } from "./changes";
 import type { Item } from "./conversation";
-import { textOf, type Entry } from "./entry";
+import { attachedOf, textOf, type Listed, type Entry } from "./entry";
 import type { Outgoing } from "./outbox";
 import type { Person } from "./state";
 
@@ -27,6 +27,8 @@ export interface Bubble {
   readonly kind: "bubble";
   readonly key: string;
   readonly text: string;
+  /** Its files. */
+  readonly attachments: readonly Listed[];
   /** Position in the conversation, 0 while it has none. */
   readonly seq: number;
   readonly at: number;
@@ -76,7 +78,7 @@ const bubble = { kind: "bubble", starts: true, ends: true, edited: false, delete
 
 function ownRow(pending: Outgoing, role: string): Bubble {
   const { draft, order, seq } = pending;
-  return { ...bubble, key: draft.id, text: draft.text, seq, at: order, own: true, role, name: "", pending };
+  return { ...bubble, key: draft.id, text: draft.text, attachments: draft.attachments ?? [], seq, at: order, own: true, role, name: "", pending };
 }
 
 function entryRow({ entry, edited, change }: Shown, me: string, names: Map<string, string>): Row | undefined {
@@ -90,7 +92,7 @@ function entryRow({ entry, edited, change }: Shown, me: string, names: Map<strin
   if (text === undefined || isChange(entry)) return undefined;
   const own = sender === me;
   // The key stays the same when a pending message becomes an entry.
-  return { ...bubble, key: own ? id : `${sender} ${id}`, text, seq, at, own, role, name: names.get(sender) ?? "", edited, deleted, change };
+  return { ...bubble, key: own ? id : `${sender} ${id}`, text, attachments: attachedOf(body), seq, at, own, role, name: names.get(sender) ?? "", edited, deleted, change };
 }
 
 function sameRun(a: Row | undefined, b: Row | undefined): boolean {

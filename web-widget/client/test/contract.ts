@@ -1,7 +1,7 @@
 // The hand-written decoders against the contract: this file only has to compile.
 // openapi.d.ts beside it is made from api/openapi.yaml by `npm run check`.
 
-import type { Entry, Page } from "../src/entry";
+import type { Attached, Entry, Page } from "../src/entry";
 import type { Code } from "../src/errors";
 import type { Found, Hit, Piece } from "../src/search";
 import type { State, StatePage } from "../src/state";
@@ -21,6 +21,9 @@ export const reads = {
   hit: (from: Schemas["SearchHit"]): Omit<Hit, "snippet"> => from,
   piece: (from: Schemas["SnippetPiece"]): Pick<Piece, "text"> => from,
   code: (from: Schemas["Problem"]["code"]): Code => from,
+  upload: (from: Schemas["Attachment"]): { id: string; offset: number; complete: boolean; chunk: number } => from,
+  attached: (from: Schemas["Attachment"]): Partial<Omit<Attached, "id">> & Pick<Attached, "id"> => from,
+  links: (from: Schemas["Attachment"]): { fileUrl?: string; thumbnailUrl?: string } => from,
 };
 
 /** What we may meet is what the contract knows. */
@@ -41,6 +44,9 @@ export type Called = [
   paths["/v1/conversations/{id}/claim"]["post"],
   paths["/v1/conversations/{id}/close"]["post"],
   paths["/v1/conversations/{id}/messages"]["get"],
+  paths["/v1/conversations/{id}/attachments"]["post"],
+  paths["/v1/attachments/{attachment}"]["get" | "patch" | "delete"],
+  paths["/v1/attachments/{attachment}/complete"]["post"],
   paths["/v1/search"]["get"],
 ];
 
@@ -49,4 +55,5 @@ export const sends = {
   visitor: (siteKey: string, refreshToken: string, device: string, name: string): Schemas["VisitorSessionRequest"] => ({ siteKey, refreshToken, device, name }),
   agent: (site: string, email: string, password: string, device: string): Schemas["AgentSessionRequest"] => ({ site, email, password, device }),
   refresh: (refreshToken: string): Schemas["RefreshRequest"] => ({ refreshToken }),
+  upload: (name: string, size: number): Schemas["NewAttachment"] => ({ name, size }),
 };

@@ -35,6 +35,37 @@ describe("the agent page", () => {
     expect(server.store.conversations.get("cnv_1")?.status).toBe("closed");
   });
 
+  it("sends files, which go on while another conversation is open", async () => {
+    const root = page();
+    await signIn(root);
+    ask("cnv_1", "hello");
+    ask("cnv_2", "hello");
+    await pass(200);
+    choose(root, "Ann");
+    await pass(200);
+    press(root, "Claim");
+    await pass(200);
+    const first = location.hash.slice(1);
+    const input = find(root, ".attach input", HTMLInputElement);
+    Object.defineProperty(input, "files", { value: [new File(["x".repeat(600_000)], "a.txt")] });
+    server.faults.latency = () => 200;
+    input.dispatchEvent(new Event("change"));
+    await pass(300);
+    location.hash = first === "cnv_1" ? "#cnv_2" : "#cnv_1";
+    dispatchEvent(new Event("hashchange"));
+    await pass(8000);
+    expect(root.querySelector(".tray li")).toBeNull();
+    location.hash = `#${first}`;
+    dispatchEvent(new Event("hashchange"));
+    await pass(1000);
+    expect(root.querySelectorAll(".tray li.done")).toHaveLength(1);
+    press(root, "Send");
+    await pass(1000);
+    expect(server.store.conversations.get(first)?.entries.at(-1)?.body).toMatchObject({ text: "", attachments: [{ id: "att_1", name: "a.txt" }] });
+    expect(root.querySelectorAll(".message .attached")).toHaveLength(1);
+    expect(root.querySelector(".tray li")).toBeNull();
+  });
+
   it("says when a colleague was faster", async () => {
     const root = page();
     await signIn(root);

@@ -1,4 +1,4 @@
-import { Client, type ClientOptions, type ConnectionState, type Conversation, type Item, type Person } from "@parley-chat/client";
+import { Client, type Listed, type ClientOptions, type ConnectionState, type Conversation, type Item, type Person } from "@parley-chat/client";
 import type { Identity } from "./identity";
 
 /** What is drawn. */
@@ -28,6 +28,7 @@ export interface ChatOptions extends Pick<ClientOptions, "server" | "storage" | 
 export class Chat {
   readonly client: Client;
   readonly identity: Identity;
+  readonly server: string;
   readonly #listeners = new Set<() => void>();
   #conversation: Conversation;
   #started = false;
@@ -36,6 +37,7 @@ export class Chat {
 
   constructor({ site, name, identity, ...rest }: ChatOptions) {
     this.identity = identity;
+    this.server = rest.server;
     this.client = new Client({
       ...rest,
       namespace: identity.namespace,
@@ -77,10 +79,10 @@ export class Chat {
     this.#changed();
   }
 
-  /** Writes a message. Throws a ParleyError if it is empty or too long. */
-  send(text: string): string {
+  /** Writes a message, perhaps with files. Throws a ParleyError if it is empty or too long. */
+  send(text: string, files?: readonly Listed[]): string {
     this.start();
-    const { draft } = this.#conversation.send(text);
+    const { draft } = this.#conversation.send(text, files);
     this.identity.conversation = this.#conversation.id;
     return draft.id;
   }
@@ -89,7 +91,8 @@ export class Chat {
   retry(id: string): void {
     const old = this.#conversation;
     const failed = old.items().flatMap((item) => (item.kind === "own" && item.message.state === "failed" ? [item.message] : []));
-    const homeless = failed.filter(({ code }) => code === "not_found");
+    // Files belong to their conversation for ever.
+    const homeless = failed.filter(({ code, draft }) => code === "not_found" && !draft.attachments);
     if (!homeless.some(({ draft }) => draft.id === id)) return old.retry(id);
     this.#switch(this.client.newConversation());
     for (const { draft } of homeless) {

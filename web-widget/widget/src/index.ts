@@ -25,7 +25,7 @@ function start({ src, dataset }: HTMLScriptElement): void {
   const server = dataset["server"]?.replace(/\/+$/, "") ?? new URL(src).origin;
   const name = dataset["name"];
   const chat = new Chat({ server, site, identity, storage: local, fallback: fallbackOf(src, server), ...(name && { name }) });
-  const { speak } = mount(chat, { title: dataset["title"], accent: dataset["accent"] ?? "" });
+  const { speak } = mount(chat, { title: dataset["title"], accent: dataset["accent"] ?? "" }, () => beside(src, "files.js"));
   speak({ locale: "en", texts: en });
   followNetwork(chat);
   window.parley = callable(pageMethods(chat));
@@ -50,9 +50,11 @@ const textsFrom = (server: string): Promise<Texts | undefined> =>
 /** The other way to the server. Its script is loaded when a first connection has ended. */
 function fallbackOf(src: string, server: string): Fallback {
   let next: Fallback | undefined;
-  return (ended) =>
-    import(/* @vite-ignore */ new URL("tunnel.js", src).href).then((tunnel: typeof import("./tunnel")) => (next ??= tunnel.newFallback(server))(ended));
+  return (ended) => beside<typeof import("./tunnel")>(src, "tunnel.js").then((tunnel) => (next ??= tunnel.newFallback(server))(ended));
 }
+
+/** A script that lies beside ours and is loaded when it is needed. */
+const beside = <T,>(src: string, name: string): Promise<T> => import(/* @vite-ignore */ new URL(name, src).href);
 
 /** Every sign that the network may be back, or that somebody looks again. */
 function followNetwork({ client }: Chat): void {

@@ -1,6 +1,6 @@
 import { render } from "preact";
 import type { Chat } from "./chat";
-import { App } from "./view/app";
+import { App, type LoadFiles } from "./view/app";
 import css from "./style.css?inline";
 import type { Words } from "./view/words";
 
@@ -11,7 +11,7 @@ export interface Look {
 }
 
 /** Puts the widget on the page: one element, with everything inside its shadow. Answers how to have it speak. */
-export function mount(chat: Chat, { title, accent }: Look): { host: HTMLElement; speak(words: Words): void } {
+export function mount(chat: Chat, { title, accent }: Look, loadFiles?: LoadFiles): { host: HTMLElement; speak(words: Words): void } {
   const host = document.createElement("parley-widget");
   const shadow = host.attachShadow({ mode: "open" });
   const sheet = new CSSStyleSheet();
@@ -21,7 +21,7 @@ export function mount(chat: Chat, { title, accent }: Look): { host: HTMLElement;
   document.body.append(host);
   const speak = (words: Words): void => {
     host.lang = words.locale;
-    render(<App chat={chat} title={title} words={words} />, shadow);
+    render(<App chat={chat} title={title} words={words} loadFiles={loadFiles} />, shadow);
   };
   return { host, speak };
 }

@@ -1,4 +1,4 @@
-import { textOf, type Outgoing } from "@parley-chat/client";
+import { textOf, type Entry, type Outgoing } from "@parley-chat/client";
 import type { Chat } from "./chat";
 
 /** A message as the page may see it. */
@@ -80,23 +80,23 @@ function watch(chat: Chat, tell: <K extends keyof PageEvents>(event: K, value: P
     if (connection !== before.connection) tell("connection", connection);
   });
   chat.client.on("entry", ({ entry }) => {
-    const text = textOf(entry);
-    if (text === undefined) return;
-    const { seq, id, at, sender } = entry;
-    tell("message", { seq, id, text, own: sender === chat.view.me, at, state: "stored" });
+    for (const one of storedOf(entry, chat.view.me)) tell("message", one);
   });
+}
+
+/** None, if it is no message. */
+function storedOf(entry: Entry, me: string): PageEntry[] {
+  const { seq, id, at, sender } = entry;
+  const text = textOf(entry);
+  return text === undefined ? [] : [{ seq, id, text, own: sender === me, at, state: "stored" }];
 }
 
 function entriesOf(chat: Chat): PageEntry[] {
   const { items, me } = chat.view;
   return items.flatMap((item): PageEntry[] => {
-    if (item.kind === "own") {
-      const { draft, seq, order, state } = item.message;
-      return [{ seq, id: draft.id, text: draft.text, own: true, at: order, state }];
-    }
-    const { seq, id, at, sender } = item.entry;
-    const text = textOf(item.entry);
-    return text === undefined ? [] : [{ seq, id, text, own: sender === me, at, state: "stored" }];
+    if (item.kind === "entry") return storedOf(item.entry, me);
+    const { draft, seq, order, state } = item.message;
+    return [{ seq, id: draft.id, text: draft.text, own: true, at: order, state }];
   });
 }
 

@@ -4,6 +4,7 @@ import { makeDraft } from "../../client/src/draft";
 import { FakeServer } from "../../client/test/fake/server";
 import { stored } from "../../client/test/fake/world";
 import { Chat } from "../src/chat";
+import { newFiles } from "../src/files";
 import { Identity } from "../src/identity";
 import { mount } from "../src/mount";
 import { pageMethods, type Methods } from "../src/page";
@@ -26,7 +27,7 @@ const textsOf = (locale: string): Texts => (locale === "en" ? en : decodeTexts(z
 function widget(local = memoryStorage(), session = memoryStorage(), locale = "en"): Widget {
   const identity = new Identity(local, session, server.siteKey);
   const chat = new Chat({ server: "http://parley.test", site: server.siteKey, identity, storage: local, webSocket: server.socket, fetch: server.fetch });
-  const { host, speak } = mount(chat, { title: "Chat", accent: "" });
+  const { host, speak } = mount(chat, { title: "Chat", accent: "" }, () => Promise.resolve({ newFiles }));
   speak({ locale, texts: textsOf(locale) });
   if (!host.shadowRoot) throw new Error("no shadow");
   const made = { chat, page: pageMethods(chat), root: host.shadowRoot, local, session };
@@ -80,6 +81,63 @@ afterEach(() => {
   widgets = [];
   vi.useRealTimers();
 });
+
+describe("files", () => {
+  it("go with a message, with or without words, when they are there", async () => {
+    const { chat, root } = widget();
+    chat.show(true);
+    await pass(500);
+    const files = await filesOf(root);
+    server.faults.latency = () => 100;
+    choose(files, "a.txt", "b.png");
+    await type(root, "look");
+    expect(stored(server, chat.conversation.id)).toEqual([]);
+    await pass(3000);
+    const sent = server.store.conversations.get(chat.conversation.id)?.entries.at(-1);
+    expect(sent?.body).toMatchObject({ text: "look", attachments: [{ id: "att_1", name: "a.txt" }, { id: "att_2", thumbnail: true }] });
+    expect(root.querySelectorAll(".message .attached")).toHaveLength(2);
+    expect(root.querySelectorAll(".tray li")).toHaveLength(0);
+    expect(find(root, ".files", HTMLElement).getAttribute("aria-label")).toBe("You");
+
+    expect(find(root, "button.send", HTMLButtonElement).disabled).toBe(true);
+    choose(files, "c.txt");
+    await pass(1000);
+    expect(find(root, "button.send", HTMLButtonElement).disabled).toBe(false);
+    find(root, "form", HTMLFormElement).dispatchEvent(new Event("submit", { cancelable: true, bubbles: true }));
+    await pass(500);
+    expect(server.store.conversations.get(chat.conversation.id)?.entries.at(-1)?.body).toMatchObject({ text: "", attachments: [{ id: "att_3" }] });
+    expect(bubbles(root)).toEqual(["look"]);
+  });
+
+  it("stay where they are while a message is edited, and are not part of it", async () => {
+    const { chat, root } = widget();
+    chat.show(true);
+    await pass(500);
+    await type(root, "one");
+    choose(await filesOf(root), "a.txt");
+    await pass(1000);
+    find(root, ".more", HTMLButtonElement).click();
+    await pass(50);
+    [...root.querySelectorAll("button")].find((one) => one.textContent === "Edit")?.click();
+    await pass(50);
+    await type(root, "two");
+    await pass(500);
+    expect(bubbles(root)).toEqual(["two"]);
+    expect(root.querySelectorAll(".tray li")).toHaveLength(1);
+  });
+});
+
+/** The field for files, once what deals with them is there. */
+async function filesOf(root: ShadowRoot): Promise<HTMLInputElement> {
+  await vi.waitFor(() => find(root, ".attach input", HTMLInputElement));
+  return find(root, ".attach input", HTMLInputElement);
+}
+
+function choose(input: HTMLInputElement, ...names: string[]): void {
+  Object.defineProperty(input, "files", { value: names.map((name) => new File(["x"], name)), configurable: true });
+  Object.defineProperty(input, "value", { value: "", writable: true, configurable: true });
+  input.dispatchEvent(new Event("change"));
+}
 
 describe("the widget", () => {
   it.each([

@@ -1,5 +1,6 @@
 // How the server reads a draft: what it takes, and what it refuses.
 
+import { attachedOf } from "../../src/entry";
 import { makeDraft, type Draft, type DraftType } from "../../src/draft";
 import { ParleyError } from "../../src/errors";
 import { validMessageId } from "../../src/ids";
@@ -43,7 +44,7 @@ function decodeBody(id: string, raw: JsonObject, plainSeq: boolean): Draft | Dra
   if (!isObject(body) || (type !== "delete" && (typeof text !== "string" || !("text" in body)))) return refuse(id, 'the body of a text message is {"text": "…"}');
   if (type !== "text" && (!plainSeq || typeof seq !== "number" || !Number.isSafeInteger(seq) || seq < 1)) return refuse(id, "a change names the seq of its message");
   try {
-    return makeDraft(id, type, type === "delete" ? "" : String(text), type === "text" ? 0 : Number(seq));
+    return makeDraft(id, type, type === "delete" ? "" : String(text), type === "text" ? 0 : Number(seq), type === "text" ? attachedOf(body) : []);
   } catch (error) {
     if (error instanceof ParleyError) return { refused: error, id };
     throw error;

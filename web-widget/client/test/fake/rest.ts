@@ -3,13 +3,9 @@
 import { isChange } from "../../src/changes";
 import type { Entry } from "../../src/entry";
 import { field, object, parseJson, type JsonObject } from "../../src/json";
+import type { Reply } from "./files";
 import type { Device, FakeServer } from "./server";
 import type { Stored } from "./store";
-
-interface Reply {
-  status: number;
-  json: unknown;
-}
 
 const problem = (status: number, code: string): Reply => ({ status, json: { title: code, status, code, retry: false } });
 
@@ -22,9 +18,9 @@ export class Rest {
     this.server = server;
   }
 
-  answer(method: string, url: string, authorization: string, body: string): Reply {
+  answer(method: string, url: string, headers: Record<string, string>, body: string | ArrayBuffer): Reply {
     const { pathname, searchParams } = new URL(url);
-    const json = object(parseJson(body || "{}"));
+    const json = object(parseJson((typeof body === "string" && body) || "{}"));
     switch (`${method} ${pathname}`) {
       case "POST /v1/visitor-sessions":
         return this.visitor(json);
@@ -33,12 +29,15 @@ export class Rest {
       case "POST /v1/tokens/refresh":
         return this.session(this.devices.get(String(json["refreshToken"])));
     }
-    const device = this.server.deviceOf(authorization.replace("Bearer ", ""));
+    const device = this.server.deviceOf((headers["Authorization"] ?? "").replace("Bearer ", ""));
     if (!device) return problem(401, "unauthenticated");
     if (pathname === "/v1/me/registers") return method === "GET" ? this.registers(device) : this.set(device, json);
+    const [, file, part = ""] = /^\/v1\/attachments\/(\w+)\/?(\w*)$/.exec(pathname) ?? [];
+    if (file) return this.server.files.answer(method, file, part, device, headers["Upload-Offset"], typeof body === "string" ? new Uint8Array() : new Uint8Array(body));
     if (pathname === "/v1/search") return this.search(device, searchParams);
     if (pathname === "/v1/conversations") return this.list(device, searchParams);
     const [, id = "", what] = /^\/v1\/conversations\/([\w-]+)\/?(\w*)$/.exec(pathname) ?? [];
+    if (what === "attachments") return this.server.files.begin(device, id, json);
     const c = this.server.store.conversations.get(id);
     if (!c || !this.server.store.sees(c, device)) return problem(404, "not_found");
     return this.about(c, device, what ?? "", searchParams);

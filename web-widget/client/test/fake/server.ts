@@ -3,6 +3,7 @@
 import type { Draft } from "../../src/draft";
 import type { Entry } from "../../src/entry";
 import type { Fetch, Socket, SocketConstructor } from "../../src/platform";
+import { FakeFiles } from "./files";
 import { Peer } from "./peer";
 import { Rest } from "./rest";
 import { Store, type Identity } from "./store";
@@ -60,6 +61,7 @@ export class FakeServer {
   readonly site = "ste_test";
   readonly siteKey = "key_test";
   readonly store = new Store();
+  readonly files = new FakeFiles();
   readonly peers = new Set<Peer>();
   readonly publishes: string[] = [];
   /** Every mark that has come, with the device that sent it. */
@@ -120,13 +122,13 @@ export class FakeServer {
     if (this.faults.down || (this.faults.refuseOrigin && pathname !== "/widget.js")) throw new TypeError("network");
     if (pathname === "/widget.js") return { status: 200, text: () => Promise.resolve("") };
     const status = this.faults.onRequest?.(method, pathname + search);
-    const answer = status ? { status, json: {} } : this.rest.answer(method, url, headers["Authorization"] ?? "", body ?? "");
+    const answer = status ? { status, json: {} } : this.rest.answer(method, url, headers, body ?? "");
     if (this.faults.latency) await new Promise((resolve) => setTimeout(resolve, this.faults.latency?.()));
-    if (method === "POST" && this.faults.loseAnswers) {
+    if (method !== "GET" && this.faults.loseAnswers) {
       this.faults.loseAnswers--;
       throw new TypeError("network");
     }
-    return { status: answer.status, text: () => Promise.resolve(JSON.stringify(answer.json)) };
+    return { status: answer.status, text: () => Promise.resolve(JSON.stringify(answer.json) ?? "") };
   };
 
   /** Resolves when a first packet is heard, or nobody waits any more. It is sent again after 1, 2, 3, 4, 5, 7, 11 s and so on, as Linux does. */

@@ -58,11 +58,11 @@ export class Store {
   }
 
   /** Stores a draft once. The first message of a visitor to a new id opens the conversation. */
-  record(id: string, by: Identity, { id: messageId, type, text, target }: Draft): Answer {
+  record(id: string, by: Identity, { id: messageId, type, text, target, attachments }: Draft): Answer {
     const c = this.conversations.get(id) ?? this.open(id, by);
     if (!c || (by.role === "visitor" && c.visitor.user !== by.user)) return { code: "not_found" };
     const first = c.entries.find((e) => e.sender === by.user && e.id === messageId);
-    if (first) return first.redacted || first.body["text"] === (text || undefined) ? { seq: first.seq, duplicate: true } : { code: "conflict" };
+    if (first) return first.redacted || (first.body["text"] || undefined) === (text || undefined) ? { seq: first.seq, duplicate: true } : { code: "conflict" };
     if (isChange({ type })) return this.change(c, by, messageId, type, target, text);
     if (by.role !== "visitor" && c.assignee?.user !== by.user) return { code: "forbidden" };
     if (c.status === "closed" && by.role !== "visitor") return { code: "closed" };
@@ -71,7 +71,7 @@ export class Store {
       c.assignee = undefined;
       this.system(c, "reopened", { by: by.user });
     }
-    return { seq: this.append(c, by, "text", messageId, { text }).seq, duplicate: false };
+    return { seq: this.append(c, by, "text", messageId, { text, ...(attachments && { attachments }) }).seq, duplicate: false };
   }
 
   /** Stores an edit or a deletion. A deletion takes the text out of everything that holds it. */

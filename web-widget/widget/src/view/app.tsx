@@ -1,5 +1,6 @@
 import { Component, createRef, type JSX } from "preact";
 import { ParleyError } from "@parley-chat/client";
+import type { Files } from "@parley-chat/files";
 import type { Chat, View } from "../chat";
 import { fill } from "../texts";
 import { Composer } from "./composer";
@@ -19,7 +20,11 @@ export interface AppProps {
   /** What stands above the conversation, if not what we say there. */
   title: string | undefined;
   words: Words;
+  /** Loads what deals with files. */
+  loadFiles: LoadFiles | undefined;
 }
+
+export type LoadFiles = () => Promise<typeof import("../files")>;
 
 /** The launcher and, when open, the panel. */
 export class App extends Component<AppProps> {
@@ -27,10 +32,11 @@ export class App extends Component<AppProps> {
   readonly #field = createRef<HTMLTextAreaElement>();
   #wasOpen = false;
   #editing: Editing | undefined;
+  #files: Files | undefined;
   #stop: (() => void) | undefined;
 
   override getChildContext(): Words {
-    return this.props.words;
+    return { ...this.props.words, files: this.#files };
   }
 
   override componentDidMount(): void {
@@ -45,8 +51,22 @@ export class App extends Component<AppProps> {
 
   override componentDidUpdate(): void {
     const { open } = this.props.chat.view;
-    if (open !== this.#wasOpen) (open ? this.#field : this.#launcher).current?.focus();
+    if (open !== this.#wasOpen) {
+      (open ? this.#field : this.#launcher).current?.focus();
+      if (open) this.#load();
+    }
     this.#wasOpen = open;
+  }
+
+  /** Who never opens the chat never needs it; while it is not here, there are no files. */
+  #load(): void {
+    const { chat, words, loadFiles } = this.props;
+    if (this.#files || !loadFiles) return;
+    const changed = (): void => this.setState({});
+    loadFiles().then(({ newFiles }) => {
+      this.#files ??= newFiles(chat, words.locale, changed);
+      changed();
+    }, changed);
   }
 
   #onKeyDown(event: KeyboardEvent): void {
@@ -73,7 +93,10 @@ export class App extends Component<AppProps> {
     const { chat } = this.props;
     try {
       if (this.#editing) chat.conversation.edit(this.#editing.seq, text);
-      else chat.send(text);
+      else {
+        chat.send(text, this.#files?.attached);
+        this.#files?.taken();
+      }
     } catch (error) {
       if (error instanceof ParleyError) return false;
       throw error;
@@ -88,7 +111,7 @@ export class App extends Component<AppProps> {
       <div class={view.open ? "root open" : "root"} onKeyDown={(event) => this.#onKeyDown(event)}>
         {view.open && (
           <Panel view={view} chat={chat} title={title} edit={(seq, draft) => this.#edit({ seq, draft })} reuse={(words) => this.#reuse(words)}>
-            <Composer field={this.#field} kept={this.#editing ?? chat.identity} send={(text) => this.#send(text)} cancel={this.#editing && (() => this.#edit())} />
+            <Composer field={this.#field} kept={this.#editing ?? chat.identity} send={(text) => this.#send(text)} cancel={this.#editing && (() => this.#edit())} files={this.#editing ? undefined : this.#files} />
           </Panel>
         )}
         <Launcher view={view} button={this.#launcher} toggle={() => chat.show(!view.open)} />
@@ -111,10 +134,10 @@ function Launcher({ view, button, toggle }: { view: View; button: { current: HTM
   );
 }
 
-function Panel({ view, chat, title, edit, reuse, children }: Pick<MessageActions, "edit" | "reuse"> & { view: View; chat: Chat; title: string; children: JSX.Element }): JSX.Element {
+function Panel({ view, chat, title, edit, reuse, children }: Pick<MessageActions, "edit" | "reuse"> & { view: View; chat: Chat; title: string; children: JSX.Element }, { files }: Words): JSX.Element {
   const { conversation } = chat;
   return (
-    <section class="panel" role="dialog" aria-label={title}>
+    <section class="panel" role="dialog" aria-label={title} ref={files?.target ?? null}>
       <Header view={view} title={title} close={() => chat.show(false)} />
       <Banner view={view} takeOver={() => chat.client.takeOver()} retry={() => chat.client.networkChanged()} />
       <Messages

@@ -1,5 +1,6 @@
 import { Component, type JSX, type RefObject } from "preact";
 import { isBlank } from "@parley-chat/client";
+import type { Files } from "@parley-chat/files";
 import { SendIcon } from "./icons";
 import type { Words } from "./words";
 
@@ -13,6 +14,8 @@ export interface ComposerProps {
   send(text: string): boolean;
   /** Gives up the message that is being edited, if one is. */
   cancel: (() => void) | undefined;
+  /** What goes with the message, where it can have files. */
+  files: Files | undefined;
 }
 
 /** Where the visitor writes. Enter sends, Shift+Enter breaks the line, and Enter that picks a Chinese word does neither. */
@@ -35,15 +38,16 @@ export class Composer extends Component<ComposerProps> {
     this.setState({});
   }
 
-  #submit(event: Event): void {
-    event.preventDefault();
-    const { field, kept, send } = this.props;
+  /** Without an event it is the files that were waited for. */
+  #submit(event?: Event): void {
+    event?.preventDefault();
+    const { field, kept, send, files } = this.props;
     const text = kept.draft.trim();
-    if (isBlank(text)) return;
+    if ((isBlank(text) && !files?.count) || files?.hold(() => this.#submit())) return;
     this.#tooLong = !send(text);
     if (!this.#tooLong) kept.draft = "";
     this.setState({});
-    field.current?.focus();
+    if (event) field.current?.focus();
   }
 
   #onKeyDown(event: KeyboardEvent): void {
@@ -52,7 +56,7 @@ export class Composer extends Component<ComposerProps> {
     if (event.key === "Enter" && !event.shiftKey && !composing) this.#submit(event);
   }
 
-  override render({ field, kept, cancel }: ComposerProps, _: unknown, { texts }: Words): JSX.Element {
+  override render({ field, kept, cancel, files }: ComposerProps, _: unknown, { texts }: Words): JSX.Element {
     return (
       <form class="composer" onSubmit={(event) => this.#submit(event)}>
         {this.#tooLong && (
@@ -68,7 +72,9 @@ export class Composer extends Component<ComposerProps> {
             </button>
           </p>
         )}
+        {files && <div ref={files.tray} />}
         <div class="field">
+          {files && <span ref={files.button} />}
           <textarea
             ref={field}
             rows={1}
@@ -80,7 +86,7 @@ export class Composer extends Component<ComposerProps> {
             onInput={(event) => this.#write(event.currentTarget.value)}
             onKeyDown={(event) => this.#onKeyDown(event)}
           />
-          <button type="submit" class="send" aria-label={texts.send} disabled={isBlank(kept.draft)}>
+          <button type="submit" class="send" aria-label={texts.send} disabled={isBlank(kept.draft) && !files?.count}>
             <SendIcon />
           </button>
         </div>

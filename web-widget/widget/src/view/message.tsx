@@ -51,9 +51,11 @@ function Day({ at }: { at: number }, { locale, texts }: Words): JSX.Element {
   );
 }
 
-function BubbleRow({ bubble, last, read, actions }: RowProps & { bubble: Bubble }, { locale, texts }: Words): JSX.Element {
-  const { own, starts, ends, name, text, pending, change, edited, deleted, at } = bubble;
-  const blank = !deleted && isBlank(text);
+function BubbleRow({ bubble, last, read, actions }: RowProps & { bubble: Bubble }, { locale, texts, files }: Words): JSX.Element {
+  const { own, starts, ends, name, text, pending, change, edited, deleted, at, attachments } = bubble;
+  const who = own ? texts.you : name || texts.agent;
+  const wordless = !deleted && isBlank(text);
+  const blank = wordless && !attachments[0];
   const waiting = pending ?? change;
   const failed = waiting?.state === "failed";
   const classes = ["message", own ? "own" : "theirs", starts && "starts", ends && "ends", failed && pending && "failed", (deleted || blank) && "deleted"];
@@ -62,10 +64,17 @@ function BubbleRow({ bubble, last, read, actions }: RowProps & { bubble: Bubble 
     <div class={classes.filter(Boolean).join(" ")} data-seq={bubble.seq || undefined}>
       {!own && starts && name && <span class="author">{name}</span>}
       <div class="line">
-        <div class="bubble" dir="auto">
-          <span class="hidden">{own ? texts.you : name || texts.agent}: </span>
-          {deleted ? texts.deleted : blank ? texts.blank : <Linked text={text} />}
-        </div>
+        {attachments[0] && (
+          <div class="files" ref={(at) => files?.draw(at, attachments, who)}>
+            {attachments.map(({ name }) => String(name))}
+          </div>
+        )}
+        {(blank || !wordless) && (
+          <div class="bubble" dir="auto">
+            <span class="hidden">{who}: </span>
+            {deleted ? texts.deleted : blank ? texts.blank : <Linked text={text} />}
+          </div>
+        )}
         {own && !waiting && !deleted && <Menu bubble={bubble} actions={actions} />}
       </div>
       {failed && <Failure message={waiting} actions={actions} />}

@@ -1,0 +1,65 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/parley-chat/parley/bridge/attachment"
+	"github.com/parley-chat/parley/bridge/blob"
+	"github.com/parley-chat/parley/bridge/clamd"
+	"github.com/parley-chat/parley/bridge/s3"
+	"github.com/parley-chat/parley/internal/clock"
+)
+
+// openAttachments opens what takes files, if there is a place for them.
+func (n *node) openAttachments() error {
+	where, err := n.config.location()
+	if err != nil {
+		return err
+	}
+	folder := n.config.attachmentFolder(where)
+	if folder == "" {
+		n.log.Info("this server takes no attachments")
+		return nil
+	}
+	blobs, err := n.openBlobs(folder)
+	if err != nil {
+		return err
+	}
+	o := attachment.Options{
+		Rows: n.seal, Blobs: blobs, Conversations: n.bridge, MaxSize: n.config.AttachmentSize,
+		Uploads: n.limit(n.config.AttachmentLimit, attachment.Uploads), Logger: n.log, Now: clock.Now,
+	}
+	if n.config.Clamd != "" {
+		if o.Scanner, err = clamd.New(n.config.Clamd, n.config.ClamdTime); err != nil {
+			return err
+		}
+	}
+	n.keeper = attachment.New(o)
+	n.keeper.Start()
+	n.onClose("attachments", func(context.Context) error { n.keeper.Close(); return nil })
+	return nil
+}
+
+// openBlobs opens where the bytes of files are.
+func (n *node) openBlobs(where string) (attachment.Blobs, error) {
+	if s3.Is(where) {
+		b, err := n.config.bucket(n.store.Epoch())
+		if err != nil {
+			return nil, err
+		}
+		return b, nil
+	}
+	d, err := blob.Open(where, blob.Options{Owner: n.store.Epoch(), Reserve: n.config.AttachmentReserve, Now: clock.Now})
+	if err != nil {
+		return nil, fmt.Errorf("PARLEY_ATTACHMENTS: %w", err)
+	}
+	return d, nil
+}
+
+// released is called by the bridge, which there is before the keeper.
+func (n *node) released() {
+	if n.keeper != nil {
+		n.keeper.Release()
+	}
+}
