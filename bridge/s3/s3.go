@@ -55,8 +55,8 @@ const (
 	pause      = 250 * time.Millisecond
 	answerTime = 30 * time.Second // until an answer begins, and between its parts
 	ownerName  = "owner"
-	inMemory   = parley.MaxAttachmentChunk // larger blobs go by a temporary file
-	maxAnswer  = 8 << 20                   // bytes of a list
+	inMemory   = parley.MaxAttachmentChunk + 64<<10 // a piece, also a sealed one; larger blobs go by a temporary file
+	maxAnswer  = 8 << 20                            // bytes of a list
 )
 
 // New returns a Bucket. It does not connect.

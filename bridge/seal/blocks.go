@@ -41,7 +41,12 @@ func (s *Store) OpenBlocks(site, name string, header []byte) (*Blocks, error) {
 	if len(header) != BlockHeaderSize || header[0] != version {
 		return nil, ErrDamaged
 	}
-	key, err := s.site(site).key(binary.BigEndian.Uint64(header[1:]))
+	number := binary.BigEndian.Uint64(header[1:])
+	key, err := s.site(site).key(number)
+	if err != nil { // another server may have made it
+		s.look(ref{site, number})
+		key, err = s.site(site).key(number)
+	}
 	if err != nil {
 		return nil, ErrDamaged
 	}

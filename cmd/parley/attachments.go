@@ -22,12 +22,11 @@ func (n *node) openAttachments() error {
 		n.log.Info("this server takes no attachments")
 		return nil
 	}
-	blobs, err := n.openBlobs(folder)
-	if err != nil {
+	if n.blobs, err = n.openBlobs(folder); err != nil {
 		return err
 	}
 	o := attachment.Options{
-		Rows: n.seal, Blobs: blobs, Conversations: n.bridge, MaxSize: n.config.AttachmentSize,
+		Rows: n.seal, Blobs: n.seal.Files(n.blobs), Conversations: n.bridge, MaxSize: n.config.AttachmentSize,
 		Uploads: n.limit(n.config.AttachmentLimit, attachment.Uploads), Logger: n.log, Now: clock.Now,
 	}
 	if n.config.Clamd != "" {

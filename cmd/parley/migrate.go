@@ -33,7 +33,7 @@ copy and start anew.
 Nothing in the store that is copied changes. After its server was killed its files
 may still have texts that were deleted; the copy has none of them. Delete the old
 store when the new one is in use. Attachments stay where they are: what is known
-about them is copied, the files are not.
+about them is copied, the files are not. With --seal, files of before stay plain.
 
 A store is sqlite:FOLDER or mongodb://…; everybody on this machine sees a password
 given here: use --from-file and --to-file.`,
