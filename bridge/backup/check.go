@@ -16,6 +16,7 @@ import (
 type Gone struct {
 	bodies map[parley.Stream]map[int64]bool
 	firsts map[parley.Stream]int64
+	claims map[string]bool // keys of attachments whose message is gone, where their rows do not know its seq
 
 	Entries int64 // whose bodies are left out
 }
@@ -29,7 +30,8 @@ func Check(ctx context.Context, r io.Reader, t *Tombstones, tell func(Header, Co
 	if err != nil {
 		return Header{}, End{}, nil, err
 	}
-	c := &checker{b: b, tombs: t, gone: &Gone{bodies: map[parley.Stream]map[int64]bool{}, firsts: map[parley.Stream]int64{}}}
+	gone := &Gone{bodies: map[parley.Stream]map[int64]bool{}, firsts: map[parley.Stream]int64{}, claims: map[string]bool{}}
+	c := &checker{b: b, tombs: t, gone: gone, attachments: map[uint64]struct{}{}, claims: map[claim]string{}, claimed: map[string]int64{}}
 	for {
 		fresh := len(b.block) == 0
 		it, err := b.next()
@@ -66,6 +68,10 @@ type checker struct {
 	first  int64             // where its history is to begin
 	kinds  []byte            // of its entries, see message and empty
 	edits  map[int64][]int64 // of its messages
+
+	attachments map[uint64]struct{} // rows of them, by key
+	claims      map[claim]string    // messages that claim attachments, whose seq is not known: the attachments' keys
+	claimed     map[string]int64    // keys of those whose message was found in the present stream: its seq
 }
 
 // What is kept of an entry.
@@ -80,6 +86,8 @@ func (c *checker) take(it item) error {
 		return c.takeRow(it)
 	case itemStream:
 		return c.takeStream(it)
+	case itemBlob:
+		return c.takeBlob(it)
 	}
 	return c.takeEntry(it)
 }
@@ -97,6 +105,9 @@ func (c *checker) takeRow(it item) error {
 		return c.b.damaged("rows are not in their order")
 	}
 	c.row = row
+	if row.Kind == bridge.RowAttachment {
+		return c.takeAttachment(row.Key, it.data)
+	}
 	return nil
 }
 
@@ -124,6 +135,12 @@ func (c *checker) streamEnds() error {
 	if c.seq != c.stream.Seq {
 		return c.b.damaged("a stream is not as long as it says")
 	}
+	for key, seq := range c.claimed {
+		if c.kinds[seq-1]&empty != 0 {
+			c.gone.claims[key] = true
+		}
+	}
+	clear(c.claimed)
 	return nil
 }
 
@@ -142,6 +159,9 @@ func (c *checker) takeEntry(it item) error {
 		kind |= empty
 	}
 	c.kinds = append(c.kinds, kind)
+	if key, ok := c.claims[claim{e.Stream, e.Sender, e.ID}]; ok {
+		c.claimed[key] = e.Seq
+	}
 	target, aims := e.Target()
 	aims = aims && target > 0 && target < e.Seq
 	switch {

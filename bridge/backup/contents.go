@@ -101,8 +101,15 @@ func (c *Contents) nextRow(kind bridge.RowKind) (*bridge.Row, error) {
 			return nil, nil
 		}
 		c.take()
-		if line.Kind == kind {
-			row := bridge.Row{Kind: kind, Key: line.Key, Value: it.data}
+		if line.Kind != kind {
+			continue
+		}
+		row := bridge.Row{Kind: kind, Key: line.Key, Value: it.data}
+		left, err := c.gone.leavesOut(&row)
+		if err != nil {
+			return nil, c.b.damaged("a row does not decode")
+		}
+		if !left {
 			return &row, c.blankRow(&row)
 		}
 	}
@@ -138,7 +145,7 @@ func (c *Contents) blankRow(row *bridge.Row) error {
 func (c *Contents) Streams(ctx context.Context, after parley.Stream, _ int) ([]bridge.StreamState, error) {
 	for c.stream.Stream <= after {
 		it, err := c.peek()
-		if err != nil || it == nil {
+		if err != nil || it == nil || it.kind == itemBlob { // blobs are for Files
 			return nil, err
 		}
 		c.take()

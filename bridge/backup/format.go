@@ -7,7 +7,8 @@
 //
 //	H  the header, JSON: first, once
 //	D  data: zstd of items, about 1 MiB of them before compression
-//	B  a piece of a blob: kept for the files that people send each other, not written yet
+//	B  a piece of a blob, the bytes of a file that people have sent each other, as they are kept: a line
+//	   of JSON, and bytes, 1 MiB at most. The pieces of a blob follow each other, all behind the data
 //	X  the reason, in words, why whoever wrote broke off: the last frame, in place of E
 //	E  the end, JSON: counts, and the SHA-256 of all bytes before this frame
 //
@@ -47,11 +48,12 @@ const Magic = "parley backup\n"
 // that it writes.
 const Format = 1
 
-// The kinds of frames. Blobs have a kind from the beginning, so that a Parley that
-// does not know them refuses their backup instead of restoring less than it holds.
+// The kinds of frames. A Parley that does not know one of them refuses the backup
+// instead of restoring less than it holds.
 const (
 	frameHeader = 'H'
 	frameData   = 'D'
+	frameBlob   = 'B'
 	frameBroken = 'X'
 	frameEnd    = 'E'
 )
@@ -61,10 +63,12 @@ const (
 	itemRow    = 'r'
 	itemStream = 's'
 	itemEntry  = 'e'
+	itemBlob   = frameBlob // a piece, which has a frame of its own
 )
 
 const (
 	blockBytes = 1 << 20  // of items that are compressed together, about
+	pieceBytes = 1 << 20  // of a blob in one frame
 	maxFrame   = 64 << 20 // of a payload, and of what is in it decompressed
 	frameHead  = 5
 )
@@ -79,6 +83,7 @@ type Header struct {
 	Parley  string    `json:"parley"` // version of the program
 	Store   string    `json:"store"`  // sqlite or mongodb
 	Epoch   string    `json:"epoch"`  // of that store
+	Files   bool      `json:"files"`  // whether the bytes of files are in it
 	Warning string    `json:"warning"`
 
 	// About how much there is, for whoever shows progress; 0 is unknown.
@@ -91,6 +96,11 @@ type Counts struct {
 	Streams int64 `json:"streams"`
 	Entries int64 `json:"entries"`
 	Rows    int64 `json:"rows"`
+
+	Blobs     int64 `json:"blobs,omitempty"` // files and thumbnails
+	BlobBytes int64 `json:"blobBytes,omitempty"`
+	Lost      int64 `json:"lost,omitempty"` // blobs that are missing where they should be, or damaged
+	Left      int64 `json:"left,omitempty"` // files whose bytes were left out
 }
 
 // End is what a backup says of itself at its end.
@@ -101,6 +111,8 @@ type End struct {
 	// in it and behind which none is, but of the store's own streams.
 	Position int64  `json:"position"`
 	SHA256   string `json:"sha256"`
+
+	LostNames string `json:"lostNames,omitempty"` // of the first blobs that were lost
 }
 
 // The lines of items.
@@ -125,6 +137,14 @@ type (
 		Count    int64            `json:"count,omitempty"`
 		Digest   []byte           `json:"digest,omitempty"`
 		Redacted bool             `json:"redacted,omitempty"`
+	}
+	blobLine struct {
+		Name   string `json:"name"`
+		Size   int64  `json:"size"` // of the blob
+		At     int64  `json:"at"`   // where the piece begins
+		Last   bool   `json:"last,omitempty"`
+		SHA256 string `json:"sha256,omitempty"` // of the blob, in its last piece
+		Lost   bool   `json:"lost,omitempty"`   // it could not be read to its end: there is no such blob
 	}
 )
 

@@ -94,7 +94,7 @@ func TestKeysChangeMeanwhile(t *testing.T) {
 	file, end := write(t, l)
 	f, _ := restore(t, file.Bytes(), backup.NewTombstones())
 	now, _ := write(t, l.Store)
-	if lag, err := backup.Behind(t.Context(), f, now, end.Position); err != nil || lag.Newer != 0 || lag.Emptied != 0 {
+	if lag, err := backup.Behind(t.Context(), f, nil, now, end.Position); err != nil || lag.Newer != 0 || lag.Emptied != 0 {
 		t.Errorf("compared: %+v, %v", lag, err)
 	}
 	newest, err := seal.NewKeys(l.keys.Newest())
@@ -117,7 +117,7 @@ func TestKeysOfBefore(t *testing.T) {
 		t.Errorf("%d entries are left out", gone.Entries)
 	}
 	now, _ := write(t, l)
-	if lag, err := backup.Behind(t.Context(), f, now, end.Position); err != nil || lag.Newer != 1 || lag.Emptied != 0 {
+	if lag, err := backup.Behind(t.Context(), f, nil, now, end.Position); err != nil || lag.Newer != 1 || lag.Emptied != 0 {
 		t.Errorf("compared: %+v, %v", lag, err)
 	}
 	newest, err := seal.NewKeys(l.keys.Newest())

@@ -3,8 +3,11 @@ package backup
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 
 	"github.com/parley-chat/parley"
 	"github.com/parley-chat/parley/bridge"
@@ -17,18 +20,26 @@ type Lag struct {
 	Newer   int64 // entries that only the source has, all behind the backup's position
 	Oldest  int64 // server time of the oldest of them, 0 if there is none
 	Emptied int64 // entries in both whose bodies only one of them has: they were deleted since
+
+	SameFiles  int64 // files and thumbnails that are in both, byte by byte
+	NewerFiles int64 // that only the source has, since the backup does not know of them
+	LostFiles  int64 // that the backup knows of and does not have
 }
 
 // Behind compares a restored store with what its source holds now, given as a backup
 // of it: of every stream the store has exactly the entries up to position, each of
-// them as it is in the source. It fails with what differs first.
-func Behind(ctx context.Context, restored bridge.Portable, source io.Reader, position int64) (Lag, error) {
+// them as it is in the source. The same holds for the files, which are in blobs; nil
+// compares none. It fails with what differs first.
+func Behind(ctx context.Context, restored bridge.Portable, blobs Blobs, source io.Reader, position int64) (Lag, error) {
 	contents, err := Open(source, restored.Epoch(), &Gone{})
 	if err != nil {
 		return Lag{}, err
 	}
-	l := &lagging{restored: restored, source: contents, position: position}
+	l := &lagging{restored: restored, blobs: blobs, source: contents, position: position}
 	if err := l.compare(ctx); err != nil {
+		return l.found, err
+	}
+	if err := l.files(ctx); err != nil {
 		return l.found, err
 	}
 	if _, ended := contents.b.End(); !ended {
@@ -39,6 +50,7 @@ func Behind(ctx context.Context, restored bridge.Portable, source io.Reader, pos
 
 type lagging struct {
 	restored bridge.Portable
+	blobs    Blobs
 	source   *Contents
 	position int64
 	found    Lag
@@ -131,4 +143,72 @@ func (l *lagging) entry(here, there *parley.Entry) error {
 	}
 	l.found.Same++
 	return nil
+}
+
+// files compares what follows behind the streams.
+func (l *lagging) files(ctx context.Context) error {
+	for {
+		it, err := l.source.peek()
+		if err != nil || it == nil {
+			return err
+		}
+		l.source.take()
+		if it.kind != itemBlob {
+			return l.source.b.damaged("something follows behind the streams")
+		}
+		p := newPieces(l.source.b, *it)
+		err = l.file(ctx, p)
+		if _, rest := io.Copy(io.Discard, p); err == nil && !errors.Is(rest, errLost) {
+			err = rest
+		}
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func (l *lagging) file(ctx context.Context, p *pieces) error {
+	if l.blobs == nil || p.line.Lost {
+		return nil
+	}
+	name := p.line.Name
+	r, size, err := l.blobs.Open(ctx, name)
+	if errors.Is(err, fs.ErrNotExist) {
+		known, err := has(ctx, l.restored, bridge.RowAttachment, attachmentOf(name))
+		if known {
+			l.found.LostFiles++
+		} else {
+			l.found.NewerFiles++
+		}
+		return err
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { _ = r.Close() }()
+	here, there := sha256.New(), sha256.New()
+	if _, err := io.Copy(here, r); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	if _, err := io.Copy(there, p); err != nil {
+		if errors.Is(err, errLost) {
+			return nil
+		}
+		return err
+	}
+	if size != p.line.Size || !bytes.Equal(here.Sum(nil), there.Sum(nil)) {
+		return fmt.Errorf("the file %s is another one in the restored store", name)
+	}
+	l.found.SameFiles++
+	return nil
+}
+
+// has reports whether a store has a row of ids. No character of one comes behind ~.
+func has(ctx context.Context, p bridge.Portable, kind bridge.RowKind, key string) (bool, error) {
+	last := len(key) - 1
+	found, err := p.Rows(ctx, kind, key[:last]+string(key[last]-1)+"~", 1)
+	return len(found) > 0 && found[0].Key == key, err
 }

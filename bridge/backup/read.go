@@ -26,6 +26,7 @@ type Reader struct {
 	end    End
 	counts Counts
 	ended  bool
+	blob   blob // that is being read
 }
 
 // NewReader reads the header.
@@ -82,14 +83,15 @@ type item struct {
 }
 
 // next returns the next item, io.EOF when all has been read and the end is what it
-// should be.
+// should be. The bytes of a piece of a blob are valid until the next call.
 func (b *Reader) next() (item, error) {
 	for len(b.block) == 0 {
 		if b.ended {
 			return item{}, io.EOF
 		}
-		if err := b.frame(); err != nil {
-			return item{}, err
+		piece, err := b.frame()
+		if piece != nil || err != nil {
+			return orNone(piece), err
 		}
 	}
 	if len(b.block) < frameHead {
@@ -118,23 +120,33 @@ func (b *Reader) next() (item, error) {
 	return item{kind, line, data}, nil
 }
 
-func (b *Reader) frame() error {
+func orNone(piece *item) item {
+	if piece == nil {
+		return item{}
+	}
+	return *piece
+}
+
+// frame reads a frame. A piece of a blob is an item by itself.
+func (b *Reader) frame() (piece *item, err error) {
 	kind, payload, before, err := b.frames.next()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	switch kind {
 	case frameData:
-		if b.block, err = b.zip.DecodeAll(payload, nil); err != nil {
-			return b.damaged("it does not decompress")
+		if b.block, err = b.zip.DecodeAll(payload, nil); err != nil || b.blob.begun {
+			return nil, b.damaged("it does not decompress, or is not in its order")
 		}
-		return nil
+		return nil, nil
+	case frameBlob:
+		return b.takePiece(payload)
 	case frameEnd:
-		return b.finish(payload, before)
+		return nil, b.finish(payload, before)
 	case frameBroken:
-		return fmt.Errorf("%w: %s", ErrBroken, payload)
+		return nil, fmt.Errorf("%w: %s", ErrBroken, payload)
 	}
-	return fmt.Errorf("%w (it has frames of a kind that this one does not know)", ErrNewer)
+	return nil, fmt.Errorf("%w (it has frames of a kind that this one does not know)", ErrNewer)
 }
 
 // finish compares the end with what has been read.
@@ -145,7 +157,8 @@ func (b *Reader) finish(payload, before []byte) error {
 	if sum, err := hex.DecodeString(b.end.SHA256); err != nil || subtle.ConstantTimeCompare(sum, before) != 1 {
 		return b.damaged("its hash is another one")
 	}
-	if b.end.Counts != b.counts {
+	b.counts.Left = b.end.Left // which only its writer knows
+	if b.end.Counts != b.counts || b.blob.name != "" {
 		return b.damaged("it does not hold what its end says")
 	}
 	b.ended = true

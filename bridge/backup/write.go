@@ -52,6 +52,13 @@ type Options struct {
 	// Rest is how many times as long as it has worked it rests, a few milliseconds at a
 	// time: for a process that has something more urgent to do. 0 is never.
 	Rest int
+
+	// Blobs are the bytes of files. Nil leaves them out.
+	Blobs Blobs
+
+	// Damaged tells whether an error of Blobs means that one of them is damaged, for good.
+	// Nil: none does.
+	Damaged func(error) bool
 }
 
 // Write writes a backup of from, which may be in use, to w. Everything that was
@@ -60,7 +67,8 @@ type Options struct {
 // store's own are in it as far as they go when they are read.
 //
 // Rows are read before that time is fixed, so that none of them knows of an entry
-// that the backup does not have. No transaction is held open, and nobody waits.
+// that the backup does not have; those of attachments after it, so that every message
+// has its files. Their bytes come last. No transaction is held open, and nobody waits.
 //
 // When it fails and w still takes bytes, the last of them say so.
 func Write(ctx context.Context, from Source, w io.Writer, o Options) (End, error) {
@@ -75,7 +83,10 @@ func Write(ctx context.Context, from Source, w io.Writer, o Options) (End, error
 	if err != nil {
 		return End{}, fmt.Errorf("begin to compress: %w", err)
 	}
-	b := &writer{from: from, frames: frames, zip: zip, now: o.Now, rest: o.Rest, since: time.Now(), devices: map[uint64]struct{}{}}
+	b := &writer{
+		from: from, frames: frames, zip: zip, now: o.Now, rest: o.Rest, since: time.Now(), devices: map[uint64]struct{}{},
+		blobs: o.Blobs, damaged: o.Damaged, attachments: map[uint64]struct{}{}, sealed: map[string]bool{},
+	}
 	if err := b.all(ctx, o); err != nil {
 		why := err.Error()
 		if ctx.Err() != nil {
@@ -99,6 +110,12 @@ type writer struct {
 	numbers []bridge.Row        // as they were before all other rows
 	devices map[uint64]struct{} // that have sessions
 
+	blobs       Blobs
+	damaged     func(error) bool
+	attachments map[uint64]struct{} // whose bytes belong to the backup
+	sealed      map[string]bool     // whether the blobs of a site mostly are
+	piece       []byte
+
 	block, packed []byte
 	end           End
 }
@@ -120,7 +137,7 @@ func (b *writer) pause(ctx context.Context) error {
 }
 
 func (b *writer) all(ctx context.Context, o Options) error {
-	h := Header{Format: Format, Made: o.Now().UTC(), Parley: o.Parley, Store: o.Store, Epoch: b.from.Epoch(), Warning: Warning}
+	h := Header{Format: Format, Made: o.Now().UTC(), Parley: o.Parley, Store: o.Store, Epoch: b.from.Epoch(), Files: b.blobs != nil, Warning: Warning}
 	var err error
 	if h.AboutStreams, h.AboutEntries, err = b.from.About(ctx); err != nil {
 		return err
@@ -132,18 +149,22 @@ func (b *writer) all(ctx context.Context, o Options) error {
 		return err
 	}
 	for _, kind := range bridge.RowKinds() {
+		if kind == bridge.RowAttachment {
+			if err := b.fix(ctx); err != nil {
+				return err
+			}
+		}
 		if err := b.rows(ctx, kind); err != nil {
 			return err
 		}
 	}
-	if err := b.fix(ctx); err != nil {
-		return err
-	}
 	if err := b.streams(ctx); err != nil {
 		return err
 	}
-	// Blobs go here, behind the entries that name them.
 	if err := b.flush(); err != nil {
+		return err
+	}
+	if err := b.files(ctx); err != nil {
 		return err
 	}
 	b.end.SHA256 = hex.EncodeToString(b.frames.sum.Sum(nil))
@@ -215,6 +236,8 @@ func (b *writer) fits(row *bridge.Row) bool {
 			return false
 		}
 		row.Value = b.numbers[i].Value
+	case row.Kind == bridge.RowAttachment:
+		return b.fitsAttachment(row)
 	}
 	return true
 }

@@ -28,6 +28,10 @@ type Options struct {
 	// sweeps removes what it does not know. Empty asks nobody.
 	Owner string
 
+	// Former is another owner whose folder may be taken over, if nobody else uses it
+	// any more.
+	Former string
+
 	Now func() time.Time // the clock, time.Now
 }
 

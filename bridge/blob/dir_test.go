@@ -302,3 +302,25 @@ func TestOwner(t *testing.T) {
 		t.Errorf("%v, %v", names, err)
 	}
 }
+
+// TestFormerOwner takes a folder over from the owner that is named, and from no other.
+func TestFormerOwner(t *testing.T) {
+	path := t.TempDir()
+	put(t, open(t, path, Options{Owner: "epo_a"}), "ste_a.att_1.file", content(10))
+	if _, err := Open(path, Options{Owner: "epo_c", Former: "epo_b"}); !errors.Is(err, ErrForeign) {
+		t.Errorf("another's folder: %v", err)
+	}
+	former := open(t, path, Options{Owner: "epo_a"})
+	b := open(t, path, Options{Owner: "epo_b", Former: "epo_a"})
+	for range 2 {
+		if err := b.Own(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := read(t, b, "ste_a.att_1.file"); err != nil || !bytes.Equal(got, content(10)) {
+		t.Errorf("%d bytes, %v", len(got), err)
+	}
+	if err := former.List(t.Context(), time.Now().Add(time.Hour), func(string) error { return nil }); !errors.Is(err, ErrForeign) {
+		t.Errorf("the former owner sweeps: %v", err)
+	}
+}

@@ -1,6 +1,7 @@
 package blob
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -22,10 +23,24 @@ func (d *Dir) owner() (string, error) {
 	return string(name), nil
 }
 
+// Own makes the folder its owner's, durably, before anything is put: also one that was
+// its former owner's. It is idempotent.
+func (d *Dir) Own(context.Context) error {
+	if err := d.make(); err != nil {
+		return fmt.Errorf("take the folder of blobs: %w", orFull(err))
+	}
+	return nil
+}
+
+// foreign reports whether a folder of that owner is neither ours nor to be taken over.
+func (d *Dir) foreign(owner string) bool {
+	return owner != "" && d.options.Owner != "" && owner != d.options.Owner && owner != d.options.Former
+}
+
 // checkOwner fails if the folder is somebody else's.
 func (d *Dir) checkOwner() error {
 	there, err := d.owner()
-	if err == nil && there != "" && d.options.Owner != "" && there != d.options.Owner {
+	if err == nil && d.foreign(there) {
 		return fmt.Errorf("%s: %w", d.path, ErrForeign)
 	}
 	return err
@@ -34,7 +49,7 @@ func (d *Dir) checkOwner() error {
 // own takes a folder that is nobody's. Of two owners that do so at once one finds out.
 func (d *Dir) own() error {
 	there, err := d.owner()
-	if err != nil || there != "" || d.options.Owner == "" {
+	if err != nil || there == d.options.Owner || d.options.Owner == "" || d.foreign(there) {
 		return errors.Join(err, d.checkOwner())
 	}
 	f, err := os.CreateTemp(filepath.Join(d.path, temporary), "*")

@@ -31,6 +31,10 @@ type Options struct {
 	// listed nor added to. Empty asks nobody.
 	Owner string
 
+	// Former is another owner whose place may be taken over, if nobody else uses it any
+	// more.
+	Former string
+
 	Now func() time.Time // time.Now
 }
 
@@ -40,6 +44,7 @@ type Bucket struct {
 	place  place
 	keys   keys
 	owner  string
+	former string
 	now    func() time.Time
 	client *http.Client
 
@@ -74,7 +79,7 @@ func New(o Options) (*Bucket, error) {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.ResponseHeaderTimeout = answerTime
 	client := &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	return &Bucket{place: p, keys: keys{o.KeyID, o.Secret, p.region}, owner: o.Owner, now: o.Now, client: client}, nil
+	return &Bucket{place: p, keys: keys{o.KeyID, o.Secret, p.region}, owner: o.Owner, former: o.Former, now: o.Now, client: client}, nil
 }
 
 // Put stores what r has until its end, and returns how much that was. When it returns
@@ -223,6 +228,15 @@ func (b *Bucket) list(ctx context.Context, prefix string, do func(object) error)
 	}
 }
 
+// Own makes the place its owner's before anything is put: also one that was its former
+// owner's. It is idempotent.
+func (b *Bucket) Own(ctx context.Context) error {
+	if err := b.own(ctx); err != nil {
+		return fmt.Errorf("take the bucket: %w", err)
+	}
+	return nil
+}
+
 // own makes sure that the place is ours before something is added or swept.
 func (b *Bucket) own(ctx context.Context) error {
 	b.mu.Lock()
@@ -231,7 +245,7 @@ func (b *Bucket) own(ctx context.Context) error {
 		return nil
 	}
 	there, err := b.ownerThere(ctx)
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || err == nil && b.former != "" && there == b.former {
 		if _, err = b.put(ctx, ownerName, strings.NewReader(b.owner)); err == nil {
 			there, err = b.ownerThere(ctx)
 		}

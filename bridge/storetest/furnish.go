@@ -71,8 +71,11 @@ func Furnish(t *testing.T, s Rest, long, devices int) {
 	must(s.Revoke(ctx, parley.Revocation{Site: "ste_a", User: "vis_1", Device: "dev_2", Before: 7}))
 	_, err = s.Secret(ctx, "token", 32)
 	must(err)
-	must(s.SaveAttachment(ctx, attachment("att_1")))
-	must(s.SaveAttachment(ctx, attachment("att_2")))
+	for id, state := range map[string]parley.AttachmentState{"att_1": parley.AttachmentReady, "att_2": parley.AttachmentSent} {
+		a := attachment(id)
+		a.State, a.Type, a.Width, a.Height = state, "image/png", 3, 4
+		must(s.SaveAttachment(ctx, a))
+	}
 }
 
 func furnishSessions(t *testing.T, s Rest, devices int) {

@@ -22,7 +22,7 @@ func (n *node) openAttachments() error {
 		n.log.Info("this server takes no attachments")
 		return nil
 	}
-	if n.blobs, err = n.openBlobs(folder); err != nil {
+	if n.blobs, err = n.config.openBlobs(folder, n.store.Epoch(), ""); err != nil {
 		return err
 	}
 	o := attachment.Options{
@@ -40,16 +40,24 @@ func (n *node) openAttachments() error {
 	return nil
 }
 
-// openBlobs opens where the bytes of files are.
-func (n *node) openBlobs(where string) (attachment.Blobs, error) {
+// blobs are where the bytes of files are.
+type blobs interface {
+	attachment.Blobs
+	// Own makes the place that of a store, also one that was its former owner's.
+	Own(ctx context.Context) error
+}
+
+// openBlobs opens where the bytes of files are. former is whose they may have been, empty
+// if nobody's.
+func (c *config) openBlobs(where, owner, former string) (blobs, error) {
 	if s3.Is(where) {
-		b, err := n.config.bucket(n.store.Epoch())
+		b, err := c.bucket(owner, former)
 		if err != nil {
 			return nil, err
 		}
 		return b, nil
 	}
-	d, err := blob.Open(where, blob.Options{Owner: n.store.Epoch(), Reserve: n.config.AttachmentReserve, Now: clock.Now})
+	d, err := blob.Open(where, blob.Options{Owner: owner, Former: former, Reserve: c.AttachmentReserve, Now: clock.Now})
 	if err != nil {
 		return nil, fmt.Errorf("PARLEY_ATTACHMENTS: %w", err)
 	}

@@ -25,7 +25,8 @@ func newBackup() *cobra.Command {
 		Use:   "backup FILE",
 		Short: "Back everything up, while the server runs",
 		Long: `Write everything that the store holds into a file: messages, accounts, sessions,
-and the server's secret keys. Everything that was acknowledged before the backup
+and the server's secret keys, and the files that people have sent, from the folder
+or the bucket where they are. Everything that was acknowledged before the backup
 began is in it, and of every conversation a beginning without holes. A server may
 be using the store: that of an embedded store makes the backup itself.
 
@@ -60,6 +61,7 @@ older backup needs it, so that what was deleted since does not come back.`,
 	environment = errors.Join(b.stored.readEnvironment(), b.keys.readEnvironment())
 	f := cmd.Flags()
 	b.stored.bindStore(f)
+	b.stored.bindAttachments(f)
 	f.StringSliceVarP(&b.keys.Recipients, "recipient", "r", b.keys.Recipients, "who can open it, age1… (PARLEY_BACKUP_RECIPIENTS)")
 	f.BoolVar(&b.keys.plain, "plain", false, "do not encrypt: everybody who gets the file can read all messages, and sign in as anybody")
 	f.StringVar(&b.tombstones, "tombstones", "", "add what was deleted to this file, instead of backing up")
@@ -100,7 +102,7 @@ func (b *backupRun) open(ctx context.Context) (backupSource, location, error) {
 	if err != nil {
 		return nil, at, err
 	}
-	s, err := at.openToBackup(ctx, probeStore && !b.stored.trusting, b.log, b.screen.wait)
+	s, err := b.stored.openToBackup(ctx, at, probeStore && !b.stored.trusting, b.log, b.screen.wait)
 	return s, at, err
 }
 
@@ -172,7 +174,11 @@ func (b *backupRun) write(ctx context.Context, out io.Writer, lock *backup.Lock)
 func (b *backupRun) pass(ctx context.Context, source backupSource, to io.Writer, count *countingWriter) (header backup.Header, end backup.End, err error) {
 	err = passing(ctx, source, func(ctx context.Context, from io.Reader) (err error) {
 		header, end, err = backup.Skim(ctx, io.TeeReader(from, to), func(h backup.Header, c backup.Counts) {
-			b.screen.at(backedUp(h, c), fmt.Sprintf("%s  %s", counted(c.Entries, "entry", "entries"), shortSize(count.n)))
+			text := counted(c.Entries, "entry", "entries")
+			if c.Blobs > 0 {
+				text += ", " + counted(c.Blobs, "file", "files")
+			}
+			b.screen.at(backedUp(h, c), text+"  "+shortSize(count.n))
 		})
 		return err
 	})
@@ -215,10 +221,20 @@ func (b *backupRun) tell(sum made, path string) {
 		held(sum.end.Counts),
 		"Everything that was acknowledged before "+sum.header.Made.Local().Format("2006-01-02 15:04:05")+" is in it.",
 		"So are the server's secret keys: keep it as you keep the server.")
+	if sum.end.Lost > 0 {
+		b.screen.print("  warning: %s missing or damaged where the files are, and so in the backup: %s\n", counted(sum.end.Lost, "file is", "files are"), sum.end.LostNames)
+	}
+	if sum.end.Left > 0 {
+		b.screen.print("  warning: %s left out.\n", counted(sum.end.Left, "file that people have sent was", "files that people have sent were"))
+	}
 }
 
 func held(c backup.Counts) string {
-	return counted(c.Entries, "entry", "entries") + " of " + counted(c.Streams, "stream", "streams") + ", " + counted(c.Rows, "row", "rows") + " beside them"
+	text := counted(c.Entries, "entry", "entries") + " of " + counted(c.Streams, "stream", "streams") + ", " + counted(c.Rows, "row", "rows") + " beside them"
+	if c.Blobs > 0 {
+		text += ", " + counted(c.Blobs, "file or thumbnail", "files and thumbnails") + " with " + shortSize(c.BlobBytes)
+	}
+	return text
 }
 
 // explain says what to do about a backup that could not be written.

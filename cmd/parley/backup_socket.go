@@ -58,7 +58,7 @@ func (n *node) serveBackups(ctx context.Context) error {
 		n.log.Warn("backups cannot be made while the server runs", "error", err)
 		return nil
 	}
-	server := &http.Server{Handler: backupHandler(source), ReadHeaderTimeout: 5 * time.Second}
+	server := &http.Server{Handler: backupHandler(source, n.blobs), ReadHeaderTimeout: 5 * time.Second}
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -112,10 +112,14 @@ func (l *socketListener) Close() error {
 // little longer meanwhile.
 const restBeside = 3
 
-func backupHandler(source backupStore) http.Handler {
+func backupHandler(source backupStore, files blobs) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /backup", func(w http.ResponseWriter, r *http.Request) {
-		_, _ = backup.Write(r.Context(), source, w, backup.Options{Parley: versionText(), Store: "sqlite", Now: clock.Now, Rest: restBeside}) // whoever reads it sees its end, or none
+		o := backup.Options{Parley: versionText(), Store: "sqlite", Now: clock.Now, Rest: restBeside, Damaged: damagedBlob}
+		if files != nil && r.URL.Query().Get("files") != "off" {
+			o.Blobs = files
+		}
+		_, _ = backup.Write(r.Context(), source, w, o) // whoever reads it sees its end, or none
 	})
 	mux.HandleFunc("GET /tombstones", func(w http.ResponseWriter, r *http.Request) {
 		since, _ := strconv.ParseInt(r.URL.Query().Get("since"), 10, 64)
@@ -133,6 +137,7 @@ type liveStore struct {
 	folder string
 	client *http.Client
 	epoch  string
+	files  string // "off" leaves them out
 }
 
 // dialLive connects to the server that has a folder open; nil if there is none.
@@ -187,7 +192,7 @@ func (s *liveStore) get(ctx context.Context, path string, query url.Values) (io.
 func (s *liveStore) Epoch() string { return s.epoch }
 
 func (s *liveStore) write(ctx context.Context, w io.Writer) error {
-	body, err := s.get(ctx, "/backup", nil)
+	body, err := s.get(ctx, "/backup", url.Values{"files": {s.files}})
 	if err != nil {
 		return err
 	}

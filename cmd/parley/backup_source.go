@@ -2,14 +2,20 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
+	"os"
 
+	"github.com/parley-chat/parley"
 	"github.com/parley-chat/parley/bridge"
 	"github.com/parley-chat/parley/bridge/backup"
+	"github.com/parley-chat/parley/bridge/blob"
 	"github.com/parley-chat/parley/bridge/mirror"
+	"github.com/parley-chat/parley/bridge/s3"
 	"github.com/parley-chat/parley/internal/clock"
 )
 
@@ -30,11 +36,17 @@ type backupSource interface {
 
 // openToBackup opens a store, or connects to the server that has it open. waits is
 // told of what makes it wait.
-func (l location) openToBackup(ctx context.Context, probe bool, log *slog.Logger, waits func(error)) (backupSource, error) {
+func (c *config) openToBackup(ctx context.Context, l location, probe bool, log *slog.Logger, waits func(error)) (backupSource, error) {
 	if l.folder != "" {
 		live, err := dialLive(ctx, l.folder)
-		if err != nil || live != nil {
-			return live, err
+		if err != nil {
+			return nil, err
+		}
+		if live != nil { // it knows where its files are
+			if c.Attachments == "off" {
+				live.files = c.Attachments
+			}
+			return live, nil
 		}
 	}
 	s, err := l.openToRead(ctx, probe, log)
@@ -49,24 +61,74 @@ func (l location) openToBackup(ctx context.Context, probe bool, log *slog.Logger
 	if l.uri != "" {
 		kind = "mongodb"
 	}
+	files, err := c.blobsToBackup(ctx, l, inner)
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
 	patient := mirror.Patient(inner, mirror.Options{Tell: func(p mirror.Progress) {
 		if p.Trouble != nil {
 			waits(p.Trouble)
 		}
 	}})
-	return &openedStore{backupStore: inner, patient: patient, kind: kind, close: s.Close}, nil
+	return &openedStore{backupStore: inner, patient: patient, files: files, kind: kind, close: s.Close}, nil
 }
 
 // openedStore is a store that this process has opened.
 type openedStore struct {
 	backupStore
 	patient bridge.Portable
+	files   backup.Blobs // nil leaves them out
 	kind    string
 	close   func() error
 }
 
+// blobsToBackup opens where the files of a store are; nil if it has none, or they are to
+// be left out. It fails if they are nowhere.
+func (c *config) blobsToBackup(ctx context.Context, l location, s backupStore) (backup.Blobs, error) {
+	if c.Attachments == "off" {
+		return nil, nil
+	}
+	where := c.attachmentFolder(l)
+	_, err := os.Stat(where)
+	if where == "" || !s3.Is(where) && errors.Is(err, fs.ErrNotExist) {
+		has, err := hasFiles(ctx, s)
+		if err == nil && has {
+			err = fmt.Errorf("%s knows of files that people have sent, and they are not in %q: say with --attachments where they are, or --attachments off to leave them out", l, where)
+		}
+		return nil, err
+	}
+	b, err := c.openBlobs(where, s.Epoch(), "")
+	if err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+// hasFiles reports whether there are files that were taken.
+func hasFiles(ctx context.Context, s bridge.Portable) (bool, error) {
+	const page = 500
+	for after := ""; ; {
+		rows, err := s.Rows(ctx, bridge.RowAttachment, after, page)
+		if err != nil || len(rows) == 0 {
+			return false, err
+		}
+		for i := range rows {
+			var a parley.Attachment
+			if json.Unmarshal(rows[i].Value, &a) == nil && a.Complete() {
+				return true, nil
+			}
+			after = rows[i].Key
+		}
+	}
+}
+
+// damagedBlob reports whether an error of blobs is one of the file, and for good.
+func damagedBlob(err error) bool { return errors.Is(err, blob.ErrDamaged) }
+
 func (s *openedStore) write(ctx context.Context, w io.Writer) error {
-	_, err := backup.Write(ctx, patientStore{s.patient, s.backupStore}, w, backup.Options{Parley: versionText(), Store: s.kind, Now: clock.Now})
+	_, err := backup.Write(ctx, patientStore{s.patient, s.backupStore}, w, backup.Options{
+		Parley: versionText(), Store: s.kind, Now: clock.Now, Blobs: s.files, Damaged: damagedBlob,
+	})
 	return err
 }
 

@@ -194,7 +194,7 @@ func (c *config) validateAttachments() (bad []error) {
 		bad = append(bad, errors.New("PARLEY_CLAMD_TIMEOUT: must be between 1s and 40s"))
 	}
 	if s3.Is(c.Attachments) {
-		if _, err := c.bucket(""); err != nil {
+		if _, err := c.bucket("", ""); err != nil {
 			bad = append(bad, err)
 		}
 	}
@@ -206,8 +206,8 @@ func (c *config) validateAttachments() (bad []error) {
 	return bad
 }
 
-// bucket returns where files are kept if that is S3.
-func (c *config) bucket(owner string) (*s3.Bucket, error) {
+// bucket returns where files are kept if that is S3; see openBlobs.
+func (c *config) bucket(owner, former string) (*s3.Bucket, error) {
 	secret := c.S3Secret
 	if c.S3SecretFile != "" {
 		if secret != "" {
@@ -222,11 +222,17 @@ func (c *config) bucket(owner string) (*s3.Bucket, error) {
 	if c.S3KeyID == "" || secret == "" {
 		return nil, errors.New("PARLEY_ATTACHMENTS is in S3: give PARLEY_S3_KEY_ID, and PARLEY_S3_SECRET or PARLEY_S3_SECRET_FILE")
 	}
-	b, err := s3.New(s3.Options{Place: c.Attachments, KeyID: c.S3KeyID, Secret: secret, Owner: owner, Now: clock.Now})
+	b, err := s3.New(s3.Options{Place: c.Attachments, KeyID: c.S3KeyID, Secret: secret, Owner: owner, Former: former, Now: clock.Now})
 	if err != nil {
 		return nil, fmt.Errorf("PARLEY_ATTACHMENTS: %w", err)
 	}
 	return b, nil
+}
+
+// bindAttachments binds the flag that says where files are.
+func (c *config) bindAttachments(f *pflag.FlagSet) {
+	f.StringVar(&c.Attachments, "attachments", c.Attachments, `where the files are that people send, a folder or s3://…; "off" leaves them out (PARLEY_ATTACHMENTS,
+default the folder attachments in that of the embedded store)`)
 }
 
 // attachmentFolder returns where files are kept, empty if nowhere.

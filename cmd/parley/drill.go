@@ -2,10 +2,13 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"os"
@@ -44,6 +47,7 @@ store is than the backup (RPO). A backup that was never restored is a hope.`,
 	environment = errors.Join(d.stored.readEnvironment(), d.keys.readEnvironment())
 	f := cmd.Flags()
 	d.stored.bindStore(f)
+	d.stored.bindAttachments(f)
 	bindKey(f, &d.keys)
 	f.StringVar(&d.tombstones, "tombstones", "", "a file of what was deleted, and must not come back")
 	f.BoolVar(&d.alone, "alone", false, "compare with the backup only: the store that it was made of is not here")
@@ -67,7 +71,9 @@ func (d *drill) run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
 	began := time.Now()
 	at := location{folder: filepath.Join(folder, "data")}
-	r := &restoreRun{stored: d.stored, keys: d.keys, path: d.path, tombstones: d.tombstones, screen: d.screen, log: d.log}
+	stored := d.stored
+	stored.Attachments = filepath.Join(folder, "files")
+	r := &restoreRun{stored: stored, keys: d.keys, path: d.path, tombstones: d.tombstones, screen: d.screen, log: d.log}
 	p, err := r.prove(ctx)
 	if err != nil {
 		return err
@@ -76,7 +82,8 @@ func (d *drill) run(ctx context.Context) (err error) {
 		return fmt.Errorf("%s: %w", d.path, err)
 	}
 	err = r.restore(ctx, at, p)
-	if errors.Is(err, sqlite.ErrNoSpace) || errors.Is(err, syscall.ENOSPC) {
+	var full *noRoom
+	if errors.Is(err, sqlite.ErrNoSpace) || errors.Is(err, syscall.ENOSPC) || errors.As(err, &full) {
 		return fmt.Errorf("there is no room for the drill in %s: it takes as much as the store; name another folder with --in", filepath.Dir(folder))
 	}
 	if err != nil {
@@ -86,17 +93,20 @@ func (d *drill) run(ctx context.Context) (err error) {
 	recovery := time.Since(began)
 	var lag backup.Lag
 	if !d.alone { // before a server writes there: one with a newer master key does
-		if lag, err = d.compare(ctx, at, p); err != nil {
+		if lag, err = d.compare(ctx, at, stored.Attachments, p); err != nil {
 			return err
 		}
 		d.screen.done(fmt.Sprintf("compared with the store: %s of %s are the same", counted(lag.Same, "entry", "entries"), counted(lag.Streams, "stream", "streams")))
+		if lag.SameFiles+lag.NewerFiles > 0 {
+			d.screen.done(fmt.Sprintf("compared with where its files are: %s the same, %s only there", counted(lag.SameFiles, "file is", "files are"), counted(lag.NewerFiles, "newer one is", "newer ones are")))
+		}
 	}
 	starts := time.Now()
-	read, ready, err := d.serve(ctx, at)
+	read, ready, err := d.serve(ctx, at, stored.Attachments)
 	if err != nil {
 		return fmt.Errorf("start a server on the restored store: %w", err)
 	}
-	d.screen.done("a server has started on it, and " + counted(read, "entry was", "entries were") + " read from it by REST")
+	d.screen.done("a server has started on it, and " + counted(read.entries, "entry was", "entries were") + " read from it by REST" + read.text())
 	d.report(p, lag, recovery+ready.Sub(starts))
 	return nil
 }
@@ -119,7 +129,7 @@ func (d *drill) report(p *proven, lag backup.Lag, recovery time.Duration) {
 }
 
 // compare reads the source once more, and the restored store beside it.
-func (d *drill) compare(ctx context.Context, at location, p *proven) (lag backup.Lag, err error) {
+func (d *drill) compare(ctx context.Context, at location, files string, p *proven) (lag backup.Lag, err error) {
 	source, from, err := d.open(ctx)
 	if err != nil {
 		return lag, fmt.Errorf("%s: %w (with --alone, it is not needed)", from, err)
@@ -133,26 +143,43 @@ func (d *drill) compare(ctx context.Context, at location, p *proven) (lag backup
 		return lag, err
 	}
 	defer func() { err = errors.Join(err, restored.Close()) }()
+	blobs, err := d.stored.openBlobs(files, restored.Epoch(), "")
+	if err != nil {
+		return lag, err
+	}
 	d.screen.begin("comparing with " + from.String())
 	err = passing(ctx, source, func(ctx context.Context, now io.Reader) (err error) {
-		lag, err = backup.Behind(ctx, restored, now, p.end.Position)
+		lag, err = backup.Behind(ctx, restored, blobs, now, p.end.Position)
 		return err
 	})
+	if err == nil && lag.LostFiles > p.end.Lost+p.end.Left {
+		err = fmt.Errorf("%s of the source, and of the backup's time, missing in the restored store", counted(lag.LostFiles, "file is", "files are"))
+	}
 	return lag, err
 }
 
 // served is how many conversations are read from the restored server.
 const served = 25
 
+// readByREST is what was read.
+type readByREST struct{ entries, files int64 }
+
+func (r readByREST) text() string {
+	if r.files == 0 {
+		return ""
+	}
+	return ", with " + counted(r.files, "file", "files")
+}
+
 // serve starts a server on the restored store, and reads from it as a client does.
-func (d *drill) serve(ctx context.Context, at location) (read int64, ready time.Time, err error) {
+func (d *drill) serve(ctx context.Context, at location, files string) (read readByREST, ready time.Time, err error) {
 	d.screen.begin("starting a server on it")
 	c := defaultConfig()
 	c.Data, c.HTTP, c.MQTT, c.Metrics = at.folder, "127.0.0.1:0", "127.0.0.1:0", "off"
-	c.Key, c.KeyFile = d.stored.Key, d.stored.KeyFile
+	c.Key, c.KeyFile, c.Attachments = d.stored.Key, d.stored.KeyFile, files
 	n, err := openNode(ctx, c, d.log)
 	if err != nil {
-		return 0, ready, err
+		return read, ready, err
 	}
 	defer func() {
 		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.ShutdownTime)
@@ -160,12 +187,12 @@ func (d *drill) serve(ctx context.Context, at location) (read int64, ready time.
 		err = errors.Join(err, n.close(stop))
 	}()
 	if err := n.ask(ctx, "/readyz", "", nil); err != nil {
-		return 0, ready, err
+		return read, ready, err
 	}
 	ready = time.Now()
 	rows, err := n.store.(bridge.Portable).Rows(ctx, bridge.RowConversation, "", served)
 	if err != nil {
-		return 0, ready, err
+		return read, ready, err
 	}
 	for i := range rows {
 		parts := bridge.RowKeyParts(rows[i].Key, 2)
@@ -176,9 +203,10 @@ func (d *drill) serve(ctx context.Context, at location) (read int64, ready time.
 		if err != nil {
 			return read, ready, fmt.Errorf("conversation %s: %w", parts[1], err)
 		}
-		read += entries
+		read.entries += entries
 	}
-	return read, ready, nil
+	read.files, err = n.readFiles(ctx)
+	return read, ready, err
 }
 
 // readBack reads the beginning of a conversation by REST, and compares it with the log.
@@ -231,8 +259,50 @@ func (n *node) ask(ctx context.Context, path, token string, into any) error {
 	if answer.StatusCode != http.StatusOK {
 		return fmt.Errorf("%s is answered with %s", path, answer.Status)
 	}
-	if into == nil {
+	switch into := into.(type) {
+	case nil:
 		return nil
+	case io.Writer:
+		_, err := io.Copy(into, answer.Body)
+		return err
 	}
 	return json.NewDecoder(answer.Body).Decode(into)
+}
+
+// readFiles reads the first files by REST, and compares them with their sums.
+func (n *node) readFiles(ctx context.Context) (read int64, err error) {
+	list, err := n.seal.Attachments(ctx, bridge.AttachmentQuery{States: []parley.AttachmentState{parley.AttachmentSent, parley.AttachmentClaimed}, Limit: served})
+	if err != nil {
+		return 0, err
+	}
+	for _, a := range list {
+		if a.Seq == 0 { // its message may not be there
+			continue
+		}
+		token, err := n.access.Vouch(parley.Identity{Site: a.Site, User: "agt_drill", Device: "dev_drill", Role: parley.RoleSupervisor})
+		if err != nil {
+			return read, err
+		}
+		sum := sha256.New()
+		if err := n.ask(ctx, "/v1/attachments/"+a.ID+"/file", token, sum); err != nil {
+			if n.lacks(ctx, a) {
+				continue // so does the backup: it says how many
+			}
+			return read, err
+		}
+		if a.Sum != "" && a.Sum != hex.EncodeToString(sum.Sum(nil)) {
+			return read, fmt.Errorf("REST shows another file %s", a.ID)
+		}
+		read++
+	}
+	return read, nil
+}
+
+// lacks reports whether the bytes of an attachment are missing.
+func (n *node) lacks(ctx context.Context, a parley.Attachment) bool {
+	f, _, err := n.seal.Files(n.blobs).Open(ctx, a.FileBlob())
+	if err == nil {
+		_ = f.Close()
+	}
+	return errors.Is(err, fs.ErrNotExist)
 }

@@ -33,7 +33,7 @@ type node struct {
 	broker *broker.Broker
 	sites  *sites
 	keeper *attachment.Keeper // nil if the server takes no attachments
-	blobs  attachment.Blobs   // what files are as they are kept, perhaps sealed; nil then, too
+	blobs  blobs              // what files are as they are kept, perhaps sealed; nil then, too
 
 	public, private    *http.Server
 	httpAddr, mqttAddr net.Addr

@@ -34,6 +34,11 @@ begun that cannot be finished; then it is copied, and compared entry by entry.
 Sites that are sealed stay so: PARLEY_KEY_FILE names the file with the master keys of
 when the backup was made, which are not in it.
 
+The files that people have sent are put where --attachments says, or
+PARLEY_ATTACHMENTS, byte by byte as they were, and the new store owns that place. If
+it is the one of the store that the backup was made of, and that store is gone for
+good, --take-over makes the new one its owner.
+
 The store must be new. It gets another epoch, so that every device fetches its
 conversations anew. A restore that was broken off leaves a store that no server
 opens: run it again, and it goes on.
@@ -60,6 +65,8 @@ With --check nothing is written: the file is read to its end, and proven.`,
 	f.StringVar(&r.to, "to", "", "the new store, sqlite:FOLDER or mongodb://… (PARLEY_STORE)")
 	f.StringVar(&r.toFile, "to-file", "", "a file that holds what --to would say (PARLEY_STORE_FILE)")
 	f.StringVar(&r.tombstones, "tombstones", "", "a file of what was deleted, and must not come back")
+	r.stored.bindAttachments(f)
+	f.BoolVar(&r.takeOver, "take-over", false, "put files where those of the store are that the backup was made of: no server uses it any more")
 	f.BoolVar(&r.checkOnly, "check", false, "only prove that the backup is whole and can be opened")
 	bindKey(f, &r.keys)
 	return cmd
@@ -73,7 +80,9 @@ type restoreRun struct {
 	to, toFile string
 	tombstones string
 	checkOnly  bool
+	takeOver   bool
 	probe      bool
+	placed     string        // what became of files
 	patience   time.Duration // with a store that does not answer; 0 is mirror's
 
 	screen *progress
@@ -101,13 +110,20 @@ func (r *restoreRun) run(ctx context.Context) error {
 	if sealed != nil {
 		return fmt.Errorf("%s: %w\nNothing was written", r.path, sealed)
 	}
+	if err := r.checkPlace(at, proven); err != nil {
+		return err
+	}
 	began := time.Now()
 	if err := r.restore(ctx, at, proven); err != nil {
 		return r.explain(err, at)
 	}
+	start := "PARLEY_STORE=" + at.String()
+	if where := r.stored.attachmentFolder(at); where != "" && r.stored.Attachments != "" {
+		start += " PARLEY_ATTACHMENTS=" + where
+	}
 	r.screen.done(fmt.Sprintf("%s holds what %s holds, restored and compared in %s", at, r.path, shortTime(time.Since(began))),
-		held(proven.end.Counts), about, proven.left(),
-		fmt.Sprintf("Start the server with PARLEY_STORE=%s. Devices fetch everything anew, by themselves.", at),
+		held(proven.end.Counts), about, proven.left(), r.placed,
+		"Start the server with "+start+". Devices fetch everything anew, by themselves.",
 		"Logins that were ended after the backup was made are in force again: end them again.")
 	return nil
 }
@@ -221,7 +237,11 @@ func (r *restoreRun) restore(ctx context.Context, at location, p *proven) (err e
 
 func (r *restoreRun) fill(ctx context.Context, at location, target newStore, p *proven) error {
 	epoch := target.Epoch()
-	err := r.goThrough(ctx, "restoring to "+at.String(), p, epoch, func(from *backup.Contents, o mirror.Options) error {
+	to, err := r.place(ctx, at, epoch, p)
+	if err != nil {
+		return err
+	}
+	err = r.goThrough(ctx, "restoring to "+at.String(), p, epoch, func(from *backup.Contents, o mirror.Options) error {
 		_, err := mirror.Copy(ctx, from, target, o)
 		return err
 	})
@@ -233,6 +253,9 @@ func (r *restoreRun) fill(ctx context.Context, at location, target newStore, p *
 		_, err := mirror.Compare(ctx, from, target, o)
 		return err
 	})
+	if err == nil {
+		err = r.putFiles(ctx, at, to, p)
+	}
 	if err != nil {
 		return err
 	}
@@ -325,6 +348,7 @@ func (r *restoreRun) explainFile(err error) error {
 // explain says what to do about a restore that was broken off.
 func (r *restoreRun) explain(err error, at location) error {
 	var differ *mirror.Differences
+	var full *noRoom
 	remove := "delete the folder " + at.folder
 	if at.uri != "" {
 		remove = "drop the database " + at.String()
@@ -334,6 +358,8 @@ func (r *restoreRun) explain(err error, at location) error {
 		return fmt.Errorf("%w. No server can open %s: %s, and restore again", err, at, remove)
 	case errors.Is(err, context.Canceled):
 		return fmt.Errorf("stopped. No server can open %s yet: run the same restore again, it goes on; or %s", at, remove)
+	case errors.As(err, &full):
+		return fmt.Errorf("%w. No server can open %s yet: make room, and run the same restore again, it goes on; or %s", err, at, remove)
 	case errors.Is(err, sqlite.ErrNoSpace), errors.Is(err, syscall.ENOSPC):
 		return fmt.Errorf("there is no room for the store in %s, which no server can open yet: make room, and run the same restore again, it goes on; or %s", at, remove)
 	case mirror.Passes(err):

@@ -53,7 +53,7 @@ func TestBackupAcross(t *testing.T) {
 	}
 	restored(t, file, f)
 	now, _ := backedUp(t, from, "sqlite")
-	lag, err := backup.Behind(t.Context(), f, bytes.NewReader(now), end.Position)
+	lag, err := backup.Behind(t.Context(), f, nil, bytes.NewReader(now), end.Position)
 	noError(t, err)
 	if lag.Same != end.Entries {
 		t.Errorf("%+v, of %+v", lag, end)
@@ -77,7 +77,7 @@ func TestBackupAcross(t *testing.T) {
 		}
 	}
 	now, _ = backedUp(t, there, "mongodb")
-	lag, err = backup.Behind(t.Context(), back, bytes.NewReader(now), end.Position)
+	lag, err = backup.Behind(t.Context(), back, nil, bytes.NewReader(now), end.Position)
 	noError(t, err)
 	if lag.Same != end.Entries {
 		t.Errorf("%+v, of %+v", lag, end)

@@ -234,7 +234,7 @@ func pack(out, folder string, said kept) error {
 		return err
 	}
 	err = filepath.WalkDir(folder, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || strings.HasSuffix(path, "-shm") || strings.HasSuffix(path, ".lock") {
+		if err != nil || !d.Type().IsRegular() || strings.HasSuffix(path, "-shm") || strings.HasSuffix(path, ".lock") {
 			return err
 		}
 		name, err := filepath.Rel(filepath.Dir(folder), path)
