@@ -61,10 +61,11 @@ export function after(ms: number, run: () => void): () => void {
   return () => clearTimeout(timer);
 }
 
-/** A signal that fires after `ms`, and how to stop the clock. */
-export function deadline(ms: number): { signal: AbortSignal; stop: () => void } {
+/** A signal that fires after `ms` or `abort`, and how to stop the clock. */
+export function deadline(ms: number): { signal: AbortSignal; abort: () => void; stop: () => void } {
   const controller = new AbortController();
-  return { signal: controller.signal, stop: after(ms, () => controller.abort()) };
+  const abort = () => controller.abort();
+  return { signal: controller.signal, abort, stop: after(ms, abort) };
 }
 
 export const randomBytes = (n: number): Uint8Array => crypto.getRandomValues(new Uint8Array(n));

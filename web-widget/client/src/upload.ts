@@ -4,7 +4,7 @@ import { decodeAttached, type Attached } from "./entry";
 import { decodeCode, ParleyError, type Code } from "./errors";
 import { field, isObject, object } from "./json";
 import type { ConnectionState } from "./link";
-import { after } from "./platform";
+import { after, deadline } from "./platform";
 
 /** The part of a File that is used. */
 export interface Source {
@@ -183,9 +183,8 @@ export class Upload {
   }
 
   async #call<T>(method: "GET" | "POST" | "PATCH", path: string, decode: (value: unknown) => T, patience: number, more: { body?: ArrayBuffer; headers?: Record<string, string> } = {}): Promise<T> {
-    const controller = new AbortController();
-    const { signal } = controller;
-    const stop = after(patience, (this.#abort = () => controller.abort()));
+    const { signal, abort, stop } = deadline(patience);
+    this.#abort = abort;
     try {
       return await this.#client.call(method, `/v1/attachments/${this.#id}${path}`, decode, undefined, { ...more, signal });
     } finally {
