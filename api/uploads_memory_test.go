@@ -7,6 +7,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/parley-chat/parley/internal/nasty"
 )
 
 // held returns how much memory Go holds of the system, in bytes.
@@ -21,8 +23,7 @@ func held() uint64 {
 func TestMemoryOfUploads(t *testing.T) {
 	f := setup(t, nil)
 	conversation := f.open(t, 1)
-	const side = 5600 // 31 million pixels, 125 MB
-	large := zeroPNG(side, side, 8, 6, side, 4*side)
+	large := nasty.Large().Data
 	debug.FreeOSMemory()
 	before, most := held(), uint64(0)
 	stop := make(chan struct{})

@@ -138,3 +138,34 @@ func TestNodeScansAttachments(t *testing.T) {
 	call(t, n, "POST", infected+"/complete", session.Token, asJSON, "", http.StatusNotFound, nil)
 	call(t, n, "GET", clean+"/file", session.Token, asJSON, "", http.StatusOK, nil)
 }
+
+// A disk without room for files takes none, says so, takes messages, and goes on with the
+// upload when there is room.
+func TestNodeWithoutRoomForFiles(t *testing.T) {
+	c := testConfig(t)
+	c.AttachmentReserve = 1 << 60
+	n := startNode(t, c)
+	s := newFileSender(t, n)
+	var a sentFile
+	call(t, n, "POST", "/v1/conversations/cnv_1/attachments", s.token, "application/json", `{"name":"a.txt","size":5}`, http.StatusCreated, &a)
+	path := "/v1/attachments/" + a.ID
+	var problem struct{ Code, Detail string }
+	call(t, n, "PATCH", path, s.token, "application/octet-stream", "hello", http.StatusServiceUnavailable, &problem)
+	if problem.Code != "unavailable" || !strings.Contains(problem.Detail, "no room for files now") {
+		t.Errorf("it says %+v", problem)
+	}
+	call(t, n, "POST", "/v1/conversations/cnv_1/messages", s.token, "application/json", `{"id":"msg_00001","type":"text","body":{"text":"still here"}}`, http.StatusCreated, nil)
+	must(t, n.close(t.Context()))
+	if left := blobsIn(t, c.Data); len(left) == 0 {
+		t.Error("there is no store")
+	}
+	for name := range blobsIn(t, filepath.Join(c.Data, "attachments")) {
+		t.Errorf("%s is left", name)
+	}
+	c.AttachmentReserve = 0
+	s.n = startNode(t, c)
+	call(t, s.n, "PATCH", path, s.token, "application/octet-stream", "hello", http.StatusNoContent, nil)
+	a.data = []byte("hello")
+	s.finish(&a)
+	s.expect(s.n, &a)
+}

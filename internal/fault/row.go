@@ -68,6 +68,7 @@ func Rows() []*Row {
 		{"topics", "malicious topics and filters, and fuzzed ones against a naive reference", "23", "10^6 pairs agree, all listed refused", 20_000, 1_000_000, topics},
 		{"malformed", "malformed, oversized and pre-login packets", "24", "process alive, RSS ≤ +64 MB, closed ≤ 10 s, connect p99 ≤ 1 s", 300, 20_000, malformed},
 		{"fuzz", "strangers' bytes, from packets to tokens, in every fuzz test; a round is a minute of each", "24", "≥ 10 min for each decoder, 0 crashes", 0, 10, fuzz},
+		{"uploads", "files that run, lie, burst or tell too much, sent one after the other; fetched with links, changed links and by strangers", "28", "none served to be shown that runs, none out of the folder, RSS ≤ +256 MB, links ≤ 5 min", 40, 1000, uploads},
 		{"costly-search", "50 search at once for what is expensive: wildcards, nested quantifiers, 10,000 characters, emoji, Chinese", "31", "delivery p99 ≤ 500 ms, each ≤ 1 s or cut off, two of a user at a time", 1, 20, costlySearch},
 		{"index-kill", "server killed (-9) before the search index has what was said, edited and deleted", "4, 31", "found by its text of now, and by no other, ≤ 10 s after the start", 3, 100, indexKill},
 		{"long-hours", "churn, cuts, stuck readers and restarts for hours; a round is 10 s", "4, 15", "memory, goroutines and file descriptors level within 5 %", 1, 720, longHours},
