@@ -62,6 +62,8 @@ func TestBackupAcross(t *testing.T) {
 	noError(t, f.Close())
 
 	there, beside := openStore(t, uri), openStore(t, uri)
+	defer mustClose(t, there)
+	defer mustClose(t, beside)
 	talk = storetest.StartTalk(t, there, 20, 5)
 	talk.AwaitAcked(t, 10)
 	acked, _ := talk.Acked()
