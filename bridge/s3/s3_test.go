@@ -268,7 +268,7 @@ func TestTrouble(t *testing.T) {
 	if _, err := stranger.Put(t.Context(), "a.b.d", strings.NewReader("x")); err == nil || !strings.Contains(err.Error(), "403 SignatureDoesNotMatch") || strings.Contains(err.Error(), "another") {
 		t.Errorf("put with a wrong key: %v", err)
 	}
-	other := open(t, place, func(o *s3.Options) { o.Owner = "epo_2" })
+	other := open(t, place, func(o *s3.Options) { o.Owner, o.Former = "epo_2", "epo_3" })
 	if _, err := other.Put(t.Context(), "a.b.d", strings.NewReader("x")); !errors.Is(err, s3.ErrForeign) {
 		t.Errorf("put by another store: %v", err)
 	}
@@ -287,3 +287,21 @@ func TestTrouble(t *testing.T) {
 type brokenReader struct{}
 
 func (brokenReader) Read([]byte) (int, error) { return 0, io.ErrClosedPipe }
+
+func TestFormerOwner(t *testing.T) {
+	_, place := newDouble(t)
+	former := open(t, place, func(o *s3.Options) { o.Owner = "epo_1" })
+	if _, err := former.Put(t.Context(), "a.b.c", strings.NewReader("x")); err != nil {
+		t.Fatal(err)
+	}
+	b := open(t, place, func(o *s3.Options) { o.Owner, o.Former = "epo_2", "epo_1" })
+	for range 2 {
+		if err := b.Own(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	again := open(t, place, func(o *s3.Options) { o.Owner = "epo_1" })
+	if _, err := again.Put(t.Context(), "a.b.d", strings.NewReader("x")); !errors.Is(err, s3.ErrForeign) {
+		t.Errorf("put by the former owner: %v", err)
+	}
+}
