@@ -63,6 +63,7 @@ type hours struct {
 	agent  *device.Session
 	comers []*device.Subscriber
 	guests []*device.Publisher // appended to by visits
+	served int                 // how many of them the agent is done with
 	began  time.Time
 
 	mu      sync.Mutex
@@ -177,13 +178,16 @@ func (h *hours) visits(ctx context.Context) {
 		for n := range visitWords {
 			p.Send(fmt.Sprintf("question %d", n+1))
 		}
-		h.serveGuest(ctx, p)
+		if !h.serveGuest(ctx, p) {
+			return
+		}
+		h.served++
 	}
 }
 
 // serveGuest runs a guest's device until all is said and the conversation is
-// closed, or as long as we are here.
-func (h *hours) serveGuest(ctx context.Context, p *device.Publisher) {
+// closed, or as long as we are here, which it returns false for.
+func (h *hours) serveGuest(ctx context.Context, p *device.Publisher) bool {
 	ctx, end := context.WithCancel(ctx)
 	var device sync.WaitGroup
 	device.Go(func() { p.Run(ctx) })
@@ -191,10 +195,11 @@ func (h *hours) serveGuest(ctx context.Context, p *device.Publisher) {
 	defer end()
 	for ctx.Err() == nil {
 		if p.Pending() == 0 && h.rest.Claim(ctx, h.agent, p.Conversation) == nil && h.rest.CloseConversation(ctx, h.agent, p.Conversation) == nil {
-			return
+			return true
 		}
 		_ = sleep(ctx, 10*poll)
 	}
+	return false
 }
 
 // comer makes one more device of the agent, which subscribes and leaves again.
@@ -243,8 +248,14 @@ func (h *hours) stickAgain(ctx context.Context, way int) {
 	}
 }
 
-// leave lets everybody finish, and gives the guests to the checker.
+// leave lets everybody finish, and gives the guests to the checker. The last one has to
+// be served: what nobody has claimed the agent's devices do not show.
 func (h *hours) leave(ctx context.Context) {
+	for _, p := range h.guests[h.served:] {
+		serving, end := context.WithTimeout(ctx, setupTimeout)
+		h.serveGuest(serving, p)
+		end()
+	}
 	for _, d := range h.comers {
 		h.devices.Go(func() { d.Run(ctx) })
 	}
