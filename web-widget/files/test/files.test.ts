@@ -177,7 +177,7 @@ describe("what came with a message", () => {
 describe("sizes", () => {
   it.each([
     [1, "en", "1 byte"],
-    [999, "en", "999 byte"],
+    [999, "en", "999 bytes"],
     [1000, "en", "1 kB"],
     [1_500_000, "en", "1.5 MB"],
     [26_214_400, "zh-CN", "26 MB"],
