@@ -45,7 +45,7 @@ func (w *world) moveIn(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	agent, err := w.rest.Agent(ctx, server.Site, server.AgentEmail, server.Password)
+	agent, err := w.rest.Agent(ctx, server.Site, or(w.email, server.AgentEmail), server.Password)
 	if err != nil {
 		return err
 	}
@@ -117,7 +117,7 @@ func (h *household) settleIn(ctx context.Context) (err error) {
 
 // auditors are devices of the household's users that do nothing else than read.
 func (h *household) auditors(ctx context.Context) (agent, visitor *device.Session, err error) {
-	if agent, err = h.world.rest.Agent(ctx, server.Site, server.AgentEmail, server.Password); err != nil {
+	if agent, err = h.world.rest.Agent(ctx, server.Site, or(h.world.email, server.AgentEmail), server.Password); err != nil {
 		return nil, nil, err
 	}
 	visitor, err = h.world.rest.SameVisitor(ctx, server.SiteKey, h.all[1].Session)

@@ -30,9 +30,27 @@ const (
 	probeLimit = 10 * time.Second
 )
 
-// probe starts a bystander, which goes on until ctx ends, and a device of the
-// same visitor that reads along.
+// probe starts a bystander, which goes on until ctx ends.
 func (w *world) probe(ctx context.Context) (*prober, error) {
+	p, err := w.prober(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c, err := w.login(ctx, p.session)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := p.publish(c); err != nil {
+		c.Close()
+		return nil, err
+	}
+	w.standBy(ctx, func(ctx context.Context) { p.run(ctx, c) })
+	return p, nil
+}
+
+// prober is a bystander that is not connected yet, with a device of the same visitor that
+// reads along.
+func (w *world) prober(ctx context.Context) (*prober, error) {
 	s, err := w.rest.Visitor(ctx, server.SiteKey, "bystander")
 	if err != nil {
 		return nil, err
@@ -49,16 +67,25 @@ func (w *world) probe(ctx context.Context) (*prober, error) {
 	d.Follow(p.conversation, 0)
 	w.journals = append(w.journals, p.journal.Records)
 	w.streams = append(w.streams, stream{p.conversation, s})
-	c, err := w.login(ctx, s)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := p.publish(c); err != nil {
-		c.Close()
-		return nil, err
-	}
-	w.standBy(ctx, func(ctx context.Context) { p.run(ctx, c) })
 	return p, nil
+}
+
+// beside publishes while do does something. The connection has to live on meanwhile.
+func (p *prober) beside(ctx context.Context, do func(context.Context) error) error {
+	c, err := p.world.login(ctx, p.session)
+	if err != nil {
+		return err
+	}
+	probing, stop := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		p.run(probing, c)
+	}()
+	err = do(ctx)
+	stop()
+	<-ended
+	return err
 }
 
 func (p *prober) run(ctx context.Context, c *device.Conn) {

@@ -44,6 +44,7 @@ func Rows() []*Row {
 		{"store-down", "that database refuses, resets or has no primary, for 1 s and 60 s, from the third round 10 min", "6", "0 acknowledged meanwhile, not ready; 1,000 messages drained ≤ 10 s after, RSS ≤ +200 MB", 1, 2, onDatabase(storeDown)},
 		{"store-slow", "2 s for every operation of that database, then no answer at all", "7", "answered ≤ 6 s, at 2 s some acknowledged, PINGRESP p99 ≤ 1 s, 0 acknowledged without a write", 1, 4, onDatabase(storeSlow)},
 		{"damage", "files of the store damaged: tail cut off, one bit flipped", "5", "repaired, refused or true; never wrong", 6, 200, damage},
+		{"restore", "backups under load, with kills and changed master keys, restored into an empty folder; cut, flipped, without their keys; one schema back", "39", "all that was acknowledged before; damaged or without keys refused, nothing begun; no text in any file of a sealed store; rotation without a pause; restored ≤ 3 min", 3, 60, restore},
 		{"disk-full", "disk full, in half of the rounds with a kill and a start on it", "8", "reads work, nothing acknowledged, not ready, resumes ≤ 5 s after there is room, starts whole", 2, 20, diskFull},
 		{"bad-fsync", "every fsync fails; what it was about vanishes with the next power cut", "8", "nothing acknowledged meanwhile, resumes ≤ 5 s", 2, 20, badFsync},
 		{"no-files", "256 files and sockets, 400 strangers who take them", "8", "who is in: p99 ≤ 1 s; a newcomer is in ≤ 5 s after they have gone; CPU ≤ 50 %", 1, 10, noFiles},
@@ -82,6 +83,7 @@ type Lab struct {
 	FaultBinary string // the same, built with the tag "fault"; see server.Build
 	Database    string // of the database that is killed; see database.Build
 	Client      string // the built TypeScript client, web-widget/client/dist/index.js
+	Kept        string // a data folder of the schema before, see KeptFile
 	Folder      string // for the data of servers; each row makes its own below it
 	Rounds      int    // 0: as many as the row says
 	Soak        bool   // the long form: a whole run, not a test
@@ -92,6 +94,7 @@ type Lab struct {
 	random *rand.Rand
 	result *Result
 	store  *database.Database // of rows whose servers have theirs there
+	email  string             // of the agent everybody has to do with; of the first one, if empty
 	mood   string             // that it is in, from when a server is ready on
 	worlds int                // how many have been made in it
 	host   *netns.Host        // of rows that have networks

@@ -71,6 +71,9 @@ func newLab(t *testing.T) fault.Lab {
 	if lab.Client, err = filepath.Abs(filepath.Join("..", "..", fault.ClientFile)); err != nil {
 		t.Fatal(err)
 	}
+	if lab.Kept, err = filepath.Abs(filepath.Join("..", "..", fault.KeptFile)); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := os.Stat(lab.Client); err != nil {
 		t.Fatalf("%v: make web", err)
 	}

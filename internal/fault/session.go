@@ -96,6 +96,9 @@ func (s *Session) prepare(ctx context.Context) (err error) {
 	}
 	s.Lab.Log = slog.New(slog.NewTextHandler(s.Out, &slog.HandlerOptions{Level: level}))
 	s.Lab.Soak = !s.Short
+	if s.Lab.Kept, err = filepath.Abs(KeptFile); err != nil {
+		return fmt.Errorf("fault: %w", err)
+	}
 	if s.Lab.Client, err = filepath.Abs(ClientFile); err != nil {
 		return fmt.Errorf("fault: %w", err)
 	}

@@ -184,7 +184,7 @@ func (w *world) way(kind device.Kind, e device.Endpoint) device.Endpoint {
 
 // agent connects an agent's device, which sees what is claimed for it.
 func (w *world) agent(ctx context.Context, kind device.Kind) (*device.Session, *device.Subscriber, error) {
-	session, err := w.rest.Agent(ctx, server.Site, server.AgentEmail, server.Password)
+	session, err := w.rest.Agent(ctx, server.Site, or(w.email, server.AgentEmail), server.Password)
 	if err != nil {
 		return nil, nil, err
 	}
