@@ -21,11 +21,11 @@ func newBenchBackup() *cobra.Command {
 	messages, data := 0, ""
 	cmd := &cobra.Command{
 		Use:   "backup",
-		Short: "How long deliveries take while a backup is made, and what a drill finds",
+		Short: "How long deliveries take while a backup is made, how long a restore takes, and what a drill finds",
 		Long: `Fill an embedded store, start a server on it, send messages at a steady pace, and
-measure how long they take to be delivered: without and with a backup. Then try
-the backup out, compared stream by stream with the store. Without --data the store
-is a new one that is removed afterwards.`,
+measure how long they take to be delivered: without and with a backup. Then measure
+how long it takes to restore that backup, and try it out, compared stream by stream
+with the store. Without --data the store is a new one that is removed afterwards.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			if b.Binary, err = os.Executable(); err != nil {
@@ -48,6 +48,10 @@ is a new one that is removed afterwards.`,
 				return exec.CommandContext(cmd.Context(), b.Binary, "backup", "--data", b.Data, "--plain", file)
 			}
 			if err := b.Run(cmd.Context()); err != nil {
+				return err
+			}
+			r := restoreBench{binary: b.Binary, messages: messages, data: b.Data, file: file, folder: folder, results: b.Results, out: b.Out}
+			if err := r.run(cmd.Context()); err != nil {
 				return err
 			}
 			d := drill{backupRun: backupRun{stored: defaultConfig(), screen: newProgress(os.Stdout), log: newBackupLog(os.Stderr)}, path: file, temporary: folder}

@@ -38,3 +38,17 @@ func TestBenchSeal(t *testing.T) {
 		t.Errorf("%v, the table is:\n%s", err, table)
 	}
 }
+
+func TestBenchBackup(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "BESIDE.md")
+	t.Setenv(asCommand, "1") // what it runs is this binary
+	cmd := newBench()
+	cmd.SetArgs([]string{"backup", "--messages", "600", "--rate", "2000", "--without", "300ms", "--results", file})
+	if err := cmd.ExecuteContext(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	table, err := os.ReadFile(file)
+	if err != nil || !strings.Contains(string(table), "| seconds for 1 GB restored (≤ 180) |") || !strings.Contains(string(table), "\n| 600 | ") {
+		t.Errorf("%v, the table is:\n%s", err, table)
+	}
+}
