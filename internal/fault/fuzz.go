@@ -32,6 +32,7 @@ func fuzzTargets() []fuzzTarget {
 		{"bridge/search", "FuzzParse", 1},
 		{"bridge/search", "FuzzMatch", 1},
 		{"bridge/seal", "FuzzUnfold", 1},
+		{"bridge/picture", "FuzzClean", 1},
 	}
 }
 
