@@ -97,6 +97,7 @@ type job struct {
 	stream    parley.Stream
 	expect    int64
 	answers   []parley.Appended // hold the entries until they are decided
+	size      int               // bytes of its entries, as they came
 	next      int               // the first entry without an answer
 	abandoned chan struct{}     // closed when the caller has gone
 	done      chan error        // holds one

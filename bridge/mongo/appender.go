@@ -120,7 +120,8 @@ func (a *appender) takeWaiting() {
 func (a *appender) take(j *job) {
 	l := a.lanes.of(j.stream)
 	l.jobs = append(l.jobs, j)
-	a.jobs, a.bytes = a.jobs+1, a.bytes+j.bytes()
+	j.size = j.bytes()
+	a.jobs, a.bytes = a.jobs+1, a.bytes+j.size
 	if !l.active {
 		l.active = true
 		a.active = append(a.active, l)
@@ -279,7 +280,7 @@ func (a *appender) prune(l *lane) {
 		gone := j.gone()
 		if gone {
 			j.done <- context.Canceled
-			a.jobs, a.bytes = a.jobs-1, a.bytes-j.bytes()
+			a.jobs, a.bytes = a.jobs-1, a.bytes-j.size
 		}
 		return gone
 	})
@@ -326,13 +327,13 @@ func (a *appender) answer(l *lane, answer parley.Appended) question {
 	return nil
 }
 
-// drop ends the lane's first job.
+// drop ends the lane's first job. Its answers are the caller's then.
 func (a *appender) drop(l *lane, err error) {
 	j := l.jobs[0]
-	j.done <- err
 	l.jobs = slices.Delete(l.jobs, 0, 1)
 	l.facts = facts{}
-	a.jobs, a.bytes = a.jobs-1, a.bytes-j.bytes()
+	a.jobs, a.bytes = a.jobs-1, a.bytes-j.size
+	j.done <- err
 }
 
 // abandon answers what was not finished when the store closed.

@@ -16,6 +16,7 @@ import (
 	driver "go.mongodb.org/mongo-driver/v2/mongo"
 
 	"github.com/parley-chat/parley"
+	"github.com/parley-chat/parley/bridge"
 	"github.com/parley-chat/parley/bridge/mongo"
 	"github.com/parley-chat/parley/bridge/mongo/ferret"
 	"github.com/parley-chat/parley/bridge/mongo/wire"
@@ -298,6 +299,32 @@ func nothingRuns(t *testing.T) {
 		stacks = string(buf[:runtime.Stack(buf, true)])
 		return !strings.Contains(stacks, "parley/bridge/mongo.(")
 	}, func() string { return stacks })
+}
+
+// TestRefusedEntriesLeaveNothing has more bytes refused than the store holds at once: what
+// was refused makes room for what comes.
+func TestRefusedEntriesLeaveNothing(t *testing.T) {
+	s := openStore(t, ferret.Start(t))
+	defer mustClose(t, s)
+	mustAppend(t, s, conversation(1), draft("vis_a", "msg_0001", "the first one"))
+	entries := make([]parley.Entry, bridge.MaxAppend)
+	for i := range entries {
+		entries[i] = draft("vis_a", "msg_0001", strings.Repeat("x", parley.MaxBodyBytes-100))
+		entries[i].Digest = []byte("another one")
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for range 5 {
+		answers, err := s.Append(ctx, conversation(1), entries, parley.ExpectAny)
+		must(t, err)
+		for _, a := range answers {
+			if e := parley.ErrorOf(a.Err); e == nil || e.Code != parley.CodeConflict {
+				t.Fatalf("answer %+v", a)
+			}
+		}
+	}
+	_, err := s.Append(ctx, conversation(2), []parley.Entry{draft("vis_a", "msg_0002", "the second one")}, parley.ExpectAny)
+	must(t, err)
 }
 
 // TestManyUnresolved loses the answers to inserts in many streams, on a database that is too
