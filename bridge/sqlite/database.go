@@ -14,6 +14,7 @@ import (
 	"github.com/parley-chat/parley"
 	"github.com/parley-chat/parley/bridge/search"
 	"github.com/parley-chat/parley/bridge/sqlite/pages"
+	"github.com/parley-chat/parley/internal/crash"
 )
 
 // database is the connection that writes, with its prepared statements. It has
@@ -89,14 +90,21 @@ func (d *database) prepareStore(ctx context.Context, o Options) (epoch string, e
 	if err := d.migrate(ctx, migrations(), o.Version); err != nil {
 		return "", err
 	}
+	crash.At(crash.FillMigrated)
 	if err := d.renewIndex(ctx, search.Version); err != nil {
 		return "", fmt.Errorf("begin a new search index: %w", err)
 	}
 	if err := d.claim(ctx, o.fill); err != nil {
 		return "", err
 	}
+	crash.At(crash.FillClaimed)
 	if err := d.checkpointAll(ctx); err != nil {
 		return "", err
+	}
+	if o.fill.on {
+		if err := removeMark(o.Dir); err != nil {
+			return "", err
+		}
 	}
 	return d.epoch(ctx)
 }
@@ -118,7 +126,7 @@ func (d *database) claim(ctx context.Context, fill filling) error {
 	case epoch == "":
 		return d.found(ctx, fill)
 	case !fill.on && unfinished != 0:
-		return errors.New("this is a copy of another store, or of a backup, that was not finished: run the same parley migrate or parley restore again, or delete the folder")
+		return errUnfinished
 	case fill.on && unfinished == 0:
 		return errors.New("there is a store already; name a folder that does not exist")
 	case fill.on && (origin != fill.origin || fill.origin == "" && epoch != fill.epoch):

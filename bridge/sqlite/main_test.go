@@ -22,6 +22,10 @@ func TestMain(m *testing.M) {
 		fsyncChild(dir)
 		return
 	}
+	if dir := os.Getenv(fillDir); dir != "" {
+		fillChild(dir)
+		return
+	}
 	// Each of these opens the store a dozen times.
 	if err := flag.Set("rapid.checks", strconv.Itoa(20*storetest.Scale())); err != nil {
 		panic(err)

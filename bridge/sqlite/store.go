@@ -92,7 +92,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if o.PurgeAfter == 0 {
 		o.PurgeAfter = purgeAfter
 	}
-	lock, err := openFolder(o.Dir)
+	lock, err := openFolder(o.Dir, o.fill.on)
 	if err != nil {
 		return nil, err
 	}

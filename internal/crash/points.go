@@ -70,3 +70,10 @@ func Points() []Point {
 		SessionOpened, SubscribeDecided, SubscriptionSaved, SubackWritten,
 	}
 }
+
+// The points of a new store that is to be filled: the store's own tests go through them.
+const (
+	FillMarked   Point = "fill-marked"   // the folder is marked, there is no store in it
+	FillMigrated Point = "fill-migrated" // there are tables, and no epoch
+	FillClaimed  Point = "fill-claimed"  // the tables tell what the store is
+)
