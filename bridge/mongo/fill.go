@@ -19,6 +19,10 @@ var _ bridge.Fillable = (*Filling)(nil)
 // errUndecodable does not say what: there may be a secret in it.
 var errUndecodable = errors.New("a row does not decode")
 
+// ErrFilled is the error of FillAnew for a store that another FillAnew of the same
+// origin has finished. It may have been used since.
+var ErrFilled = errors.New("the store was filled with the same already")
+
 // filling is what a store is being made. The zero value is a store as any other.
 type filling struct {
 	on     bool
@@ -45,7 +49,7 @@ func Fill(ctx context.Context, o Options, epoch string) (*Filling, error) {
 
 // FillAnew opens the database of a store that is to hold what origin holds, with an
 // epoch of its own: an empty one, or one that another FillAnew of the same origin has
-// left unfinished.
+// left unfinished. It fails with ErrFilled if one has finished it.
 func FillAnew(ctx context.Context, o Options, origin string) (*Filling, error) {
 	if origin == "" {
 		return nil, errors.New("nothing is named that the store is to hold")
@@ -190,7 +194,7 @@ func (f *Filling) PutRows(ctx context.Context, rows []bridge.Row) error {
 // Finish makes the store one that can be opened; see bridge.Fillable.
 func (f *Filling) Finish(ctx context.Context) error {
 	return f.store.retry(ctx, "finish the copy", func(ctx context.Context) error {
-		_, err := f.store.c.meta.UpdateOne(ctx, bson.D{field("_id", metaStore)}, set(field("filling", false), field("origin", "")))
+		_, err := f.store.c.meta.UpdateOne(ctx, bson.D{field("_id", metaStore)}, set(field("filling", false)))
 		return err
 	})
 }

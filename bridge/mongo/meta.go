@@ -23,7 +23,7 @@ type metaDoc struct {
 	Version string `bson:"version,omitempty"` // what the Parley is called that made the schema
 
 	Filling bool   `bson:"filling,omitempty"` // it is being made a copy
-	Origin  string `bson:"origin,omitempty"`  // of what, if it is not of a store with the same epoch
+	Origin  string `bson:"origin,omitempty"`  // of what, if it is not of a store with the same epoch; it stays when it is one
 }
 
 // loadMeta reads the epoch, or makes it in a new store, and brings the schema up to
@@ -44,6 +44,8 @@ func (s *Store) loadMeta(ctx context.Context, o Options) error {
 	switch {
 	case !fill.on && m.Filling:
 		return errors.New("this is a copy of another store, or of a backup, that was not finished: run the same parley migrate or parley restore again, or drop the database")
+	case fill.origin != "" && !m.Filling && m.Origin == fill.origin:
+		return ErrFilled
 	case fill.on && !m.Filling:
 		return errors.New("there is a store already; name a database that does not exist")
 	case fill.on && (m.Origin != fill.origin || fill.origin == "" && m.Epoch != fill.epoch):

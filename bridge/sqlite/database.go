@@ -116,8 +116,8 @@ func (d *database) claim(ctx context.Context, fill filling) error {
 	if err != nil {
 		return err
 	}
-	var epoch, origin string
-	for key, value := range map[string]*string{"epoch": &epoch, metaOrigin: &origin} {
+	var epoch, origin, holds string
+	for key, value := range map[string]*string{"epoch": &epoch, metaOrigin: &origin, metaHolds: &holds} {
 		if err := d.conn.QueryRowContext(ctx, `SELECT value FROM meta WHERE key = ?`, key).Scan(value); err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return fmt.Errorf("read the %s: %w", key, err)
 		}
@@ -127,6 +127,8 @@ func (d *database) claim(ctx context.Context, fill filling) error {
 		return d.found(ctx, fill)
 	case !fill.on && unfinished != 0:
 		return errUnfinished
+	case fill.origin != "" && unfinished == 0 && holds == fill.origin:
+		return ErrFilled
 	case fill.on && unfinished == 0:
 		return errors.New("there is a store already; name a folder that does not exist")
 	case fill.on && (origin != fill.origin || fill.origin == "" && epoch != fill.epoch):

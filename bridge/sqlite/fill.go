@@ -18,7 +18,14 @@ var _ bridge.Fillable = (*Filling)(nil)
 const (
 	metaFilling = "filling"
 	metaOrigin  = "origin"
+
+	// Of what a store was filled anew, kept after the end of that.
+	metaHolds = "holds"
 )
+
+// ErrFilled is the error of FillAnew for a store that another FillAnew of the same
+// origin has finished. It may have been used since.
+var ErrFilled = errors.New("the store was filled with the same already")
 
 // filling is what a store is being made. The zero value is a store as any other.
 type filling struct {
@@ -45,7 +52,7 @@ func Fill(ctx context.Context, o Options, epoch string) (*Filling, error) {
 
 // FillAnew opens the folder of a store that is to hold what origin holds, with an epoch
 // of its own: a new one, or one that another FillAnew of the same origin has left
-// unfinished.
+// unfinished. It fails with ErrFilled if one has finished it.
 func FillAnew(ctx context.Context, o Options, origin string) (*Filling, error) {
 	if origin == "" {
 		return nil, errors.New("nothing is named that the store is to hold")
@@ -207,6 +214,9 @@ func (f *Filling) PutRows(ctx context.Context, rows []bridge.Row) error {
 func (f *Filling) Finish(ctx context.Context) error {
 	err := f.store.do(ctx, 1, workFunc(func(w *writer) error {
 		if _, err := w.exec(setMeta, metaPurge, 1); err != nil {
+			return err
+		}
+		if _, err := w.exec(`INSERT OR REPLACE INTO meta (key, value) SELECT ?, value FROM meta WHERE key = ? AND value <> ''`, metaHolds, metaOrigin); err != nil {
 			return err
 		}
 		_, err := w.exec(`DELETE FROM meta WHERE key IN (?, ?)`, metaFilling, metaOrigin)

@@ -2,6 +2,7 @@ package sqlite_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -108,5 +109,26 @@ func goesOn(t *testing.T, dir string) {
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestFillAgain fills a store that is finished, with the same and with something else.
+func TestFillAgain(t *testing.T) {
+	dir := t.TempDir()
+	goesOnFrom := func(origin string) error {
+		f, err := sqlite.FillAnew(t.Context(), sqlite.Options{Dir: dir}, origin)
+		if err != nil {
+			return err
+		}
+		return errors.Join(f.Finish(t.Context()), f.Close())
+	}
+	if err := goesOnFrom(fillOrigin); err != nil {
+		t.Fatal(err)
+	}
+	if err := goesOnFrom(fillOrigin); !errors.Is(err, sqlite.ErrFilled) {
+		t.Errorf("with the same: %v", err)
+	}
+	if err := goesOnFrom("another"); err == nil || !strings.Contains(err.Error(), "there is a store already") {
+		t.Errorf("with something else: %v", err)
 	}
 }

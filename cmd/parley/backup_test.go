@@ -72,6 +72,9 @@ func TestBackupOfAServer(t *testing.T) {
 	if out := succeeds(t, "restore", "-i", key, "--to", "sqlite:"+to, file); !strings.Contains(out, "PARLEY_STORE=sqlite:"+to) {
 		t.Errorf("it says\n%s", out)
 	}
+	if out := succeeds(t, "restore", "-i", key, "--to", "sqlite:"+to, file); !strings.Contains(out, "already restored in sqlite:"+to) {
+		t.Errorf("once more, it says\n%s", out)
+	}
 	c.Data = to
 	again := startNode(t, c)
 	if again.bridge.Epoch() == n.bridge.Epoch() {

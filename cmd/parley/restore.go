@@ -17,6 +17,7 @@ import (
 	"github.com/parley-chat/parley"
 	"github.com/parley-chat/parley/bridge/backup"
 	"github.com/parley-chat/parley/bridge/mirror"
+	"github.com/parley-chat/parley/bridge/mongo"
 	"github.com/parley-chat/parley/bridge/seal"
 	"github.com/parley-chat/parley/bridge/sqlite"
 )
@@ -41,7 +42,7 @@ good, --take-over makes the new one its owner.
 
 The store must be new. It gets another epoch, so that every device fetches its
 conversations anew. A restore that was broken off leaves a store that no server
-opens: run it again, and it goes on.
+opens: run it again, and it goes on. One that was finished is not made twice.
 
 What was deleted after the backup was made comes back, unless --tombstones names
 the file that parley backup --tombstones has kept. With it, it does not.
@@ -114,7 +115,11 @@ func (r *restoreRun) run(ctx context.Context) error {
 		return err
 	}
 	began := time.Now()
-	if err := r.restore(ctx, at, proven); err != nil {
+	err = r.restore(ctx, at, proven)
+	if errors.Is(err, sqlite.ErrFilled) || errors.Is(err, mongo.ErrFilled) {
+		return r.again(ctx, at, about)
+	}
+	if err != nil {
 		return r.explain(err, at)
 	}
 	start := "PARLEY_STORE=" + at.String()
@@ -125,6 +130,19 @@ func (r *restoreRun) run(ctx context.Context) error {
 		held(proven.end.Counts), about, proven.left(), r.placed,
 		"Start the server with "+start+". Devices fetch everything anew, by themselves.",
 		"Logins that were ended after the backup was made are in force again: end them again.")
+	return nil
+}
+
+// again ends a run for which an earlier one has left nothing but its last step.
+func (r *restoreRun) again(ctx context.Context, at location, about string) error {
+	if at.folder != "" { // nobody else has it open
+		if err := r.bringUpToDate(ctx, at); err != nil {
+			return r.explain(err, at)
+		}
+	}
+	r.screen.done(fmt.Sprintf("this backup is already restored in %s, by an earlier run", at), about,
+		"Nothing of the backup was written again: what was sent or deleted there since stays so.",
+		"To have it as it was in the backup, restore to a store that does not exist.")
 	return nil
 }
 
@@ -227,6 +245,11 @@ func (r *restoreRun) restore(ctx context.Context, at location, p *proven) (err e
 	if err := errors.Join(err, target.Close()); err != nil {
 		return err
 	}
+	return r.bringUpToDate(ctx, at)
+}
+
+// bringUpToDate is the last step, which a server would take as well.
+func (r *restoreRun) bringUpToDate(ctx context.Context, at location) error {
 	r.screen.begin("bringing lists up to date")
 	defer r.screen.clear()
 	if err := settle(ctx, at, r.stored.keySettings(), r.log); err != nil {
