@@ -252,14 +252,22 @@ func (s *Store) EntriesSince(ctx context.Context, at int64, after *parley.Entry,
 	return entries, nil
 }
 
-// settle waits until what is pending now is in the database.
+// settlePatience is how long reads wait for tables that take nothing.
+const settlePatience = 5 * time.Second
+
+// settle waits until what is pending now is in the database. It gives up while the
+// tables take nothing, which only the operator can mend.
 func (s *Store) settle(ctx context.Context) error {
 	number := s.pending.newestBatch()
 	s.hurry.Add(1)
 	defer s.hurry.Add(-1)
 	signal(s.pending.added)
+	began := time.Now()
 	for {
 		if err := s.health.down.Load(); err != nil {
+			return unavailable(*err)
+		}
+		if err := s.health.behind.Load(); err != nil && time.Since(began) > settlePatience {
 			return unavailable(*err)
 		}
 		lacks, moved := s.pending.lacks(number)

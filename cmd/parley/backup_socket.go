@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/parley-chat/parley/bridge/backup"
@@ -123,9 +124,17 @@ func backupHandler(source backupStore, files blobs) http.Handler {
 	})
 	mux.HandleFunc("GET /tombstones", func(w http.ResponseWriter, r *http.Request) {
 		since, _ := strconv.ParseInt(r.URL.Query().Get("since"), 10, 64)
-		lines := json.NewEncoder(w)
-		if err := backup.Collect(r.Context(), source, since, func(t backup.Tombstone) error { return lines.Encode(t) }); err != nil {
+		lines, begun := json.NewEncoder(w), false
+		err := backup.Collect(r.Context(), source, since, func(t backup.Tombstone) error {
+			begun = true
+			return lines.Encode(t)
+		})
+		switch {
+		case err == nil:
+		case begun:
 			panic(http.ErrAbortHandler) // so that it is not taken for the end
+		default:
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
 		}
 	})
 	mux.HandleFunc("GET /epoch", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, source.Epoch()) })
@@ -181,6 +190,11 @@ func (s *liveStore) get(ctx context.Context, path string, query url.Values) (io.
 	answer, err := s.client.Do(r)
 	if err != nil {
 		return nil, fmt.Errorf("ask the server that runs on %s: %w", s.folder, err)
+	}
+	if answer.StatusCode == http.StatusServiceUnavailable {
+		why, _ := io.ReadAll(io.LimitReader(answer.Body, 1000)) // what has come of it
+		_ = answer.Body.Close()
+		return nil, fmt.Errorf("the server that runs on %s cannot: %s", s.folder, strings.TrimSpace(string(why)))
 	}
 	if answer.StatusCode != http.StatusOK {
 		_ = answer.Body.Close()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/parley-chat/parley"
 	"github.com/parley-chat/parley/bridge/sqlite"
 )
 
@@ -177,4 +179,40 @@ func TestBackupDiskFull(t *testing.T) {
 	grow(256 << 20)
 	succeeds(t, "restore", "--to", "sqlite:"+to, file)
 	sameStores(t, store, to)
+}
+
+// TestBackupOfAFullDisk asks a server for a backup whose disk takes nothing: it says so,
+// and does when there is room.
+func TestBackupOfAFullDisk(t *testing.T) {
+	disk, grow := smallDisk(t, 16<<20)
+	c := testConfig(t)
+	c.Data = filepath.Join(disk, "data")
+	n := startNode(t, c)
+	token, id, dir := visit(t, n), parley.NewID(parley.PrefixConversation), t.TempDir()
+	send := func(i int) int {
+		return postMessage(t, n, token, id, parley.NewText(fmt.Sprintf("msg_%05d", i), strings.Repeat("x", 10_000)))
+	}
+	if status := send(0); status != http.StatusCreated {
+		t.Fatalf("the first is answered with %d", status)
+	}
+	if err := os.WriteFile(filepath.Join(disk, "ballast"), make([]byte, 16<<20), 0o600); !errors.Is(err, syscall.ENOSPC) {
+		t.Fatalf("the disk is not full: %v", err)
+	}
+	for i := 1; i < 100 && send(i) == http.StatusCreated; i++ { // as far as its journal goes
+	}
+	tombstones := filepath.Join(dir, "tombstones")
+	for _, args := range [][]string{{"--plain", filepath.Join(dir, "b")}, {"--tombstones", tombstones}} {
+		if _, err := command(t, append([]string{"backup", "--data", c.Data}, args...)...); err == nil || !strings.Contains(err.Error(), "no space left") {
+			t.Errorf("%v: %v", args, err)
+		}
+	}
+	grow(256 << 20)
+	for range 600 {
+		if n.store.Ready(t.Context()) == nil {
+			break
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	succeeds(t, "backup", "--data", c.Data, "--plain", filepath.Join(dir, "b"))
+	succeeds(t, "backup", "--data", c.Data, "--tombstones", tombstones)
 }
