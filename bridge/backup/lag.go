@@ -21,9 +21,11 @@ type Lag struct {
 	Oldest  int64 // server time of the oldest of them, 0 if there is none
 	Emptied int64 // entries in both whose bodies only one of them has: they were deleted since
 
-	SameFiles  int64 // files and thumbnails that are in both, byte by byte
-	NewerFiles int64 // that only the source has, since the backup does not know of them
-	LostFiles  int64 // that the backup knows of and does not have
+	SameFiles  int64  // files and thumbnails that are in both, byte by byte
+	NewerFiles int64  // that only the source has, since the backup does not know of them
+	LostFiles  int64  // that the backup knows of and does not have
+	GoneFiles  int64  // that the backup has, and the source has lost: missing or damaged there
+	GoneName   string // of the first of them
 }
 
 // Behind compares a restored store with what its source holds now, given as a backup
@@ -171,11 +173,14 @@ func (l *lagging) files(ctx context.Context) error {
 }
 
 func (l *lagging) file(ctx context.Context, p *pieces) error {
-	if l.blobs == nil || p.line.Lost {
+	if l.blobs == nil {
 		return nil
 	}
 	name := p.line.Name
 	r, size, err := l.blobs.Open(ctx, name)
+	if p.line.Lost && errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		known, err := has(ctx, l.restored, bridge.RowAttachment, attachmentOf(name))
 		if known {
@@ -189,12 +194,17 @@ func (l *lagging) file(ctx context.Context, p *pieces) error {
 		return err
 	}
 	defer func() { _ = r.Close() }()
+	if p.line.Lost {
+		l.gone(name)
+		return nil
+	}
 	here, there := sha256.New(), sha256.New()
 	if _, err := io.Copy(here, r); err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	if _, err := io.Copy(there, p); err != nil {
 		if errors.Is(err, errLost) {
+			l.gone(name)
 			return nil
 		}
 		return err
@@ -204,6 +214,13 @@ func (l *lagging) file(ctx context.Context, p *pieces) error {
 	}
 	l.found.SameFiles++
 	return nil
+}
+
+// gone counts a file that only the backup has.
+func (l *lagging) gone(name string) {
+	if l.found.GoneFiles++; l.found.GoneFiles == 1 {
+		l.found.GoneName = name
+	}
 }
 
 // has reports whether a store has a row of ids. No character of one comes behind ~.

@@ -34,6 +34,10 @@ FILE must not exist; it gets its name when it is whole and on the disk. With - a
 FILE the backup goes to the standard output. It is compressed, and encrypted with
 age (age-encryption.org) to recipients or with a passphrase.
 
+When files that people have sent are missing or damaged where they should be, the
+backup is made without them, and its last line says which; so do parley drill and
+parley restore of it.
+
 With --tombstones FILE, what was deleted is added to a file instead, without any of
 its text. Do that often, and keep the file apart from the store: a restore of an
 older backup needs it, so that what was deleted since does not come back.`,
@@ -221,11 +225,11 @@ func (b *backupRun) tell(sum made, path string) {
 		held(sum.end.Counts),
 		"Everything that was acknowledged before "+sum.header.Made.Local().Format("2006-01-02 15:04:05")+" is in it.",
 		"So are the server's secret keys: keep it as you keep the server.")
-	if sum.end.Lost > 0 {
-		b.screen.print("  warning: %s missing or damaged where the files are, and so in the backup: %s\n", counted(sum.end.Lost, "file is", "files are"), sum.end.LostNames)
-	}
 	if sum.end.Left > 0 {
 		b.screen.print("  warning: %s left out.\n", counted(sum.end.Left, "file that people have sent was", "files that people have sent were"))
+	}
+	if sum.end.Lost > 0 {
+		b.screen.print("  warning: %s missing or damaged where the files are, and so in the backup: %s\n", counted(sum.end.Lost, "file is", "files are"), sum.end.LostNames)
 	}
 }
 

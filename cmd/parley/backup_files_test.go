@@ -140,7 +140,18 @@ func TestBackupWithoutItsFiles(t *testing.T) {
 	if out := succeeds(t, "backup", "--data", c.Data, "--plain", at("damaged")); !strings.Contains(out, "1 file is missing or damaged") || !strings.Contains(out, f.ID) {
 		t.Errorf("it says\n%s", out)
 	}
-	succeeds(t, "drill", "--data", c.Data, at("damaged"))
+	for _, args := range [][]string{{"drill", "--data", c.Data}, {"restore", "--check"}, {"restore", "--to", "sqlite:" + at("lacks")}} {
+		if out := succeeds(t, append(args, at("damaged"))...); !strings.Contains(out, "1 file of messages is missing in it") || !strings.Contains(out, f.ID) {
+			t.Errorf("%v says\n%s", args, out)
+		}
+	}
+	if _, err := command(t, "drill", "--data", c.Data, at("with")); err == nil || !strings.Contains(err.Error(), "has lost files: 1 file or thumbnail is missing or damaged there") || !strings.Contains(err.Error(), f.ID) {
+		t.Errorf("a drill with a backup that has it: %v", err)
+	}
+	must(t, os.Remove(found[0]))
+	if _, err := command(t, "drill", "--data", c.Data, at("with")); err == nil || !strings.Contains(err.Error(), "has lost files: 1 file") {
+		t.Errorf("a drill with a backup that has what is gone: %v", err)
+	}
 	must(t, os.Rename(files, at("files")))
 	if _, err := command(t, "backup", "--data", c.Data, "--plain", at("b")); err == nil || !strings.Contains(err.Error(), "say with --attachments where they are") {
 		t.Errorf("without their folder: %v", err)

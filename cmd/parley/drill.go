@@ -108,6 +108,9 @@ func (d *drill) run(ctx context.Context) (err error) {
 	}
 	d.screen.done("a server has started on it, and " + counted(read.entries, "entry was", "entries were") + " read from it by REST" + read.text())
 	d.report(p, lag, recovery+ready.Sub(starts))
+	for _, line := range p.missing() {
+		d.screen.print("  warning: %s\n", line)
+	}
 	return nil
 }
 
@@ -154,6 +157,9 @@ func (d *drill) compare(ctx context.Context, at location, files string, p *prove
 	})
 	if err == nil && lag.LostFiles > p.end.Lost+p.end.Left {
 		err = fmt.Errorf("%s of the source, and of the backup's time, missing in the restored store", counted(lag.LostFiles, "file is", "files are"))
+	}
+	if err == nil && lag.GoneFiles > 0 {
+		err = fmt.Errorf("%s has lost files: %s missing or damaged there that the backup has whole, the first is %s. Keep this backup, and put them back from a restore of it", from, counted(lag.GoneFiles, "file or thumbnail is", "files and thumbnails are"), lag.GoneName)
 	}
 	return lag, err
 }

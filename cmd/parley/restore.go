@@ -105,7 +105,7 @@ func (r *restoreRun) run(ctx context.Context) error {
 		return sealed
 	}
 	if r.checkOnly {
-		r.screen.done(r.path+" is whole", held(proven.end.Counts), about, proven.left(), saidOfKeys(masters, sealed))
+		r.screen.done(r.path+" is whole", append([]string{held(proven.end.Counts), about, proven.left(), saidOfKeys(masters, sealed)}, proven.missing()...)...)
 		return nil
 	}
 	if sealed != nil {

@@ -30,6 +30,9 @@ func (r *restoreRun) place(ctx context.Context, at location, epoch string, p *pr
 	case p.end.Blobs == 0 && p.end.Left > 0:
 		r.placed = "The files that people have sent were left out of the backup."
 		return nil, nil
+	case p.end.Blobs == 0 && p.end.Lost > 0:
+		r.placed = p.missing()[0]
+		return nil, nil
 	case p.end.Blobs == 0:
 		r.placed = "There are no files in it that people have sent."
 		return nil, nil
@@ -77,7 +80,18 @@ func (r *restoreRun) putFiles(ctx context.Context, at location, to blobs, p *pro
 	if left > 0 {
 		r.placed += fmt.Sprintf(" %s since, and left out.", counted(left, "was deleted", "were deleted"))
 	}
+	for _, line := range p.missing() {
+		r.placed += "\n  " + line
+	}
 	return nil
+}
+
+// missing says what the backup lacks that messages show; nothing if it lacks nothing.
+func (p *proven) missing() []string {
+	if p.end.Lost == 0 {
+		return nil
+	}
+	return []string{fmt.Sprintf("%s missing in it, which the server had lost before the backup: %s", counted(p.end.Lost, "file of messages is", "files of messages are"), p.end.LostNames)}
 }
 
 // putFile puts a file, and reads it again.
