@@ -21,6 +21,9 @@ const (
 
 var errUnfinished = errors.New("this is a copy of another store, or of a backup, that was not finished: run the same parley migrate or parley restore again, or delete the folder")
 
+// ErrInUse is among the reasons why a store is not opened: another process has it open.
+var ErrInUse = errors.New("is in use by another Parley process; stop that one, or choose another folder")
+
 // openFolder creates the folder and the database file where they are missing
 // and takes the folder's lock, which ends with the process that holds it. A folder
 // that is to be filled is marked before anything of a store is in it.

@@ -17,7 +17,7 @@ func lockFolder(dir string) (*os.File, error) {
 	}
 	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
-		return nil, errors.Join(fmt.Errorf("the folder %s is in use by another Parley process; stop that one, or choose another folder", dir), f.Close())
+		return nil, errors.Join(fmt.Errorf("the folder %s %w", dir, ErrInUse), f.Close())
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("lock the folder %s: %w", dir, err), f.Close())

@@ -20,7 +20,7 @@ func lockFolder(dir string) (*os.File, error) {
 	}
 	h, err := syscall.CreateFile(name, syscall.GENERIC_READ|syscall.GENERIC_WRITE, 0, nil, syscall.OPEN_ALWAYS, syscall.FILE_ATTRIBUTE_NORMAL, 0)
 	if errors.Is(err, errSharing) {
-		return nil, fmt.Errorf("the folder %s is in use by another Parley process; stop that one, or choose another folder", dir)
+		return nil, fmt.Errorf("the folder %s %w", dir, ErrInUse)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("lock the folder %s: %w", dir, err)

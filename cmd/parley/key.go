@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -13,6 +15,7 @@ import (
 
 	"github.com/parley-chat/parley/bridge"
 	"github.com/parley-chat/parley/bridge/seal"
+	"github.com/parley-chat/parley/bridge/sqlite"
 )
 
 // keyCommand is one run of a parley key command.
@@ -37,6 +40,7 @@ everything that is sealed.
 	parley key seal --site my-shop      with the server stopped
 	parley key rotate                   with the server running or stopped
 
+These commands need the same PARLEY_STORE, PARLEY_DATA or --data as the server.
 What this protects, and what not, is in bridge/seal/DESIGN.md.`,
 	}
 	cmd.AddCommand(
@@ -118,8 +122,11 @@ func (c *keyCommand) rotate(ctx context.Context) error {
 	switch {
 	case errors.Is(err, seal.ErrKeys):
 		return err
+	case errors.Is(err, sqlite.ErrInUse):
+		c.say("a server is running on the store: it takes the key up within seconds and says so in its log")
+		return nil
 	case err != nil:
-		c.say("the store is not open to this command (%v):\na server that runs takes the key up within seconds and says so in its log, one that does not when it is started", err)
+		c.say("the data keys are not wrapped with it yet, as this command does not open the store:\n  %v\na server with this key file takes the key up within seconds and says so in its log, one that is stopped when it is started", err)
 		return nil
 	}
 	c.say("the data keys are wrapped with it; parley key status tells which of the others are needed")
@@ -161,6 +168,9 @@ func (c *keyCommand) seal(ctx context.Context) error {
 	if c.all == (c.site != "") {
 		return errors.New("name a site with --site, or give --all")
 	}
+	if err := c.named(); err != nil {
+		return err
+	}
 	return c.with(ctx, func(s *seal.Store, behind store) error {
 		if err := unused(ctx, behind); err != nil {
 			return err
@@ -187,6 +197,27 @@ func (c *keyCommand) seal(ctx context.Context) error {
 		c.say("a server fills the search index again when it starts; what is plain stays so, parley migrate --seal copies it sealed:")
 		return c.count(ctx, behind, ids...)
 	})
+}
+
+// named tells which store is to be sealed. It fails if there is none where none was named:
+// whoever forgets to name the server's would seal a new one, and think that it is done.
+func (c *keyCommand) named() error {
+	l, err := c.config.location()
+	if err != nil {
+		return err
+	}
+	missing := l.exists()
+	if missing != nil && (c.site != "" || !c.config.namesStore()) {
+		return fmt.Errorf("%w\n(name the server's store as the server does, with --data, --store, PARLEY_DATA or PARLEY_STORE; with --all, one that is named is made if there is none)", missing)
+	}
+	if folder, err := filepath.Abs(l.folder); err == nil && l.folder != "" {
+		l.folder = folder
+	}
+	c.say("the store is %s", l)
+	if errors.Is(missing, fs.ErrNotExist) {
+		c.say("there was none: this is a new one, to be sealed from its beginning")
+	}
+	return nil
 }
 
 // chosen returns the sites to be sealed. It fails if there is no such one, and tells

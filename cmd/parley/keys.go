@@ -94,27 +94,45 @@ const keyFileHead = `# Master keys of Parley, the newest first: an id and the ke
 # from the backups. A key that was replaced is needed for the backups of its time.
 `
 
-// writeKeyFile puts a master key in front of those in a file. Whoever reads it meanwhile
-// reads either the old or the new one.
+// writeKeyFile puts a master key in front of those in a file, which keeps its owner and its
+// mode; a link is followed. Whoever reads it meanwhile reads either the old or the new one.
 func writeKeyFile(name, was string, m seal.MasterKey) error {
-	text := keyFileHead + m.Line() + "\n" + strings.TrimPrefix(was, keyFileHead)
-	info, err := os.Stat(name)
+	name, err := filepath.EvalSymlinks(name)
 	if err != nil {
 		return err
 	}
 	next := name + ".new"
-	f, err := os.OpenFile(next, os.O_WRONLY|os.O_CREATE|os.O_EXCL, info.Mode().Perm())
+	f, err := lockFile(next)
 	if err != nil {
 		return err
 	}
-	_, err = f.WriteString(text)
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		err = os.Rename(next, name)
+	if err := fillKeyFile(f, name, was, m); err != nil {
+		return errors.Join(err, dropLocked(f))
 	}
-	if err != nil {
-		return errors.Join(err, os.Remove(next))
+	if err := placeLocked(f, name); err != nil {
+		return err
 	}
 	return syncFolder(filepath.Dir(name))
+}
+
+// fillKeyFile writes what is to take the place of a key file.
+func fillKeyFile(f *os.File, name, was string, m seal.MasterKey) error {
+	_, now, err := readKeyFile(name)
+	if err != nil {
+		return err
+	}
+	if now != was {
+		return errors.New("the file has changed meanwhile: try again")
+	}
+	info, err := os.Stat(name)
+	if err != nil {
+		return err
+	}
+	if err := keepOwner(f, info); err != nil {
+		return fmt.Errorf("%w\n(the file has to stay its owner's: run this as that user or as root; nothing was changed)", err)
+	}
+	_, err = f.WriteString(keyFileHead + m.Line() + "\n" + strings.TrimPrefix(was, keyFileHead))
+	return errors.Join(err, f.Chmod(info.Mode().Perm()), f.Sync())
 }
 
 // makeKeyFile makes a key file with its first master key. There must be none.
@@ -141,6 +159,23 @@ func syncFolder(name string) error {
 	}
 	_ = d.Sync() // Windows has no such thing
 	return d.Close()
+}
+
+// tellSealed tells the log which sites are sealed, if any or if there are keys for that.
+func tellSealed(log *slog.Logger, s *seal.Store, k keySettings) {
+	status, every := s.Status()
+	if len(status) == 0 && !every {
+		if k != (keySettings{}) {
+			log.Warn("there is a master key, and no site is sealed: what people write is stored plain; parley key seal, with the settings of this server, seals them")
+		}
+		return
+	}
+	const most = 20 // there may be many
+	var sites []string
+	for _, is := range status[:min(len(status), most)] {
+		sites = append(sites, is.Site)
+	}
+	log.Info("sites are sealed", "count", len(status), "sites", sites, "newSites", every, "newest", s.Keys().Newest())
 }
 
 // keyPoll is how often a server looks at its key file.

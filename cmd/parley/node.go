@@ -89,6 +89,7 @@ func (n *node) openStore(ctx context.Context) error {
 	if n.seal, err = n.config.keySettings().open(ctx, n.store, seal.Options{Logger: n.log}); err != nil {
 		return err
 	}
+	tellSealed(n.log, n.seal, n.config.keySettings())
 	watching, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var watch sync.WaitGroup
 	if file := n.config.KeyFile; file != "" {

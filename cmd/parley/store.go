@@ -60,6 +60,11 @@ func (f storeFlag) Set(text string) error {
 	return nil
 }
 
+// namesStore reports whether the settings say where the store is.
+func (c *config) namesStore() bool {
+	return c.Store != "" || c.StoreFile != "" || c.Data != ""
+}
+
 // location returns where the store is. It reads a file, if the settings name one.
 func (c *config) location() (location, error) {
 	named, data := namedStore{text: c.Store, file: c.StoreFile, name: "PARLEY_STORE", fileName: "PARLEY_STORE_FILE"}, "PARLEY_DATA"
