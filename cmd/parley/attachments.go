@@ -25,6 +25,11 @@ func (n *node) openAttachments() error {
 	if n.blobs, err = n.config.openBlobs(folder, n.store.Epoch(), ""); err != nil {
 		return err
 	}
+	if d, ok := n.blobs.(*blob.Dir); ok { // S3 may be away for a while
+		if err := d.Writable(); err != nil {
+			return fmt.Errorf("PARLEY_ATTACHMENTS: %w\n(let the user that the server runs as write there, name another folder, or take no files with PARLEY_ATTACHMENTS=off)", err)
+		}
+	}
 	o := attachment.Options{
 		Rows: n.seal, Blobs: n.seal.Files(n.blobs), Conversations: n.bridge, MaxSize: n.config.AttachmentSize,
 		Uploads: n.limit(n.config.AttachmentLimit, attachment.Uploads), Logger: n.log, Now: clock.Now,
