@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strings"
 
@@ -104,6 +105,9 @@ func makeBackupKey(path string) (recipient string, err error) {
 		return "", err
 	}
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return "", fmt.Errorf("%s exists, and may be the key that opens backups: name another file (its recipient is in it)", path)
+	}
 	if err != nil {
 		return "", fmt.Errorf("make a key: %w", err)
 	}

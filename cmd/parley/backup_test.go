@@ -171,7 +171,7 @@ func TestBackupRefuses(t *testing.T) {
 		"there is a file":   {[]string{"backup", "--data", store, "--plain", at("plain")}, "there is a file " + at("plain") + " already"},
 		"no store":          {[]string{"backup", "--data", at("nothing"), "--plain", at("b")}, "there is no store in"},
 		"no folder":         {[]string{"backup", "--data", store, "--plain", at("no/b")}, "make the file of the backup"},
-		"a key is there":    {[]string{"backup", "--new-key", key}, "exists"},
+		"a key is there":    {[]string{"backup", "--new-key", key}, "exists, and may be the key that opens backups: name another file"},
 		"no tombstones":     {[]string{"restore", "--tombstones", at("missing"), "--to", to, at("plain")}, "--tombstones"},
 		"other tombstones":  {[]string{"restore", "--tombstones", at("foreign"), "--to", to, at("plain")}, "not a file of tombstones"},
 		"nothing is named":  {[]string{"backup", "--data", store, "--plain"}, "name the file"},
