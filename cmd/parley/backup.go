@@ -119,7 +119,10 @@ func (b *backupRun) run(ctx context.Context, path string) error {
 		if onTerminal(b.out) {
 			return errors.New("a backup is not for the screen: name a file, or pipe it on")
 		}
-		_, err := b.write(ctx, b.out, lock)
+		sum, err := b.write(ctx, b.out, lock)
+		if err == nil {
+			b.warn(sum)
+		}
 		return b.explain(err, path)
 	}
 	file, err := newFile(path)
@@ -225,6 +228,11 @@ func (b *backupRun) tell(sum made, path string) {
 		held(sum.end.Counts),
 		"Everything that was acknowledged before "+sum.header.Made.Local().Format("2006-01-02 15:04:05")+" is in it.",
 		"So are the server's secret keys: keep it as you keep the server.")
+	b.warn(sum)
+}
+
+// warn says what is not in it.
+func (b *backupRun) warn(sum made) {
 	if sum.end.Left > 0 {
 		b.screen.print("  warning: %s left out.\n", counted(sum.end.Left, "file that people have sent was", "files that people have sent were"))
 	}

@@ -140,6 +140,9 @@ func TestBackupWithoutItsFiles(t *testing.T) {
 	if out := succeeds(t, "backup", "--data", c.Data, "--plain", at("damaged")); !strings.Contains(out, "1 file is missing or damaged") || !strings.Contains(out, f.ID) {
 		t.Errorf("it says\n%s", out)
 	}
+	if out := succeeds(t, "backup", "--data", c.Data, "--plain", "-"); !strings.Contains(out, "1 file is missing or damaged") {
+		t.Error("nothing is said beside a backup to a pipe")
+	}
 	for _, args := range [][]string{{"drill", "--data", c.Data}, {"restore", "--check"}, {"restore", "--to", "sqlite:" + at("lacks")}} {
 		if out := succeeds(t, append(args, at("damaged"))...); !strings.Contains(out, "1 file of messages is missing in it") || !strings.Contains(out, f.ID) {
 			t.Errorf("%v says\n%s", args, out)
