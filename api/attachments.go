@@ -184,15 +184,24 @@ func (r rest) withLinks(ctx context.Context, a parley.Attachment) (Attachment, e
 	return w, nil
 }
 
+// lookup returns an attachment that the caller may see.
+func (r rest) lookup(ctx context.Context, id string) (parley.Attachment, error) {
+	who, keeper, err := r.attachments(ctx, id)
+	if err != nil {
+		return parley.Attachment{}, err
+	}
+	a, err := keeper.Lookup(ctx, who, id)
+	if err != nil {
+		return a, fmt.Errorf("get attachment: %w", err)
+	}
+	return a, nil
+}
+
 // GetAttachment tells what an attachment is.
 func (r rest) GetAttachment(ctx context.Context, q GetAttachmentRequestObject) (GetAttachmentResponseObject, error) {
-	who, keeper, err := r.attachments(ctx, q.Attachment)
+	a, err := r.lookup(ctx, q.Attachment)
 	if err != nil {
 		return nil, err
-	}
-	a, err := keeper.Lookup(ctx, who, q.Attachment)
-	if err != nil {
-		return nil, fmt.Errorf("get attachment: %w", err)
 	}
 	w, err := r.withLinks(ctx, a)
 	return GetAttachment200JSONResponse(w), err
@@ -200,13 +209,9 @@ func (r rest) GetAttachment(ctx context.Context, q GetAttachmentRequestObject) (
 
 // HeadAttachment tells where an upload is.
 func (r rest) HeadAttachment(ctx context.Context, q HeadAttachmentRequestObject) (HeadAttachmentResponseObject, error) {
-	who, keeper, err := r.attachments(ctx, q.Attachment)
+	a, err := r.lookup(ctx, q.Attachment)
 	if err != nil {
 		return nil, err
-	}
-	a, err := keeper.Lookup(ctx, who, q.Attachment)
-	if err != nil {
-		return nil, fmt.Errorf("get attachment: %w", err)
 	}
 	w := wireAttachment(a)
 	return HeadAttachment204Response{Headers: HeadAttachment204ResponseHeaders{UploadLength: &w.Size, UploadOffset: &w.Offset}}, nil
